@@ -1,0 +1,130 @@
+package inject
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/h2o-webhook/h2o-webhook/webhook/policy"
+)
+
+// Labels on the Services that the product makes.
+const (
+	// LabelManagedBy with value ManagedBy marks what this product made.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	ManagedBy      = "h2o-webhook"
+	// LabelService says which of a cluster's Services one is.
+	LabelService     = "h2o.ai/service"
+	ServiceDiscovery = "discovery"
+	ServiceLeader    = "leader"
+)
+
+// DiscoveryService is the headless Service through which the nodes of an
+// injected StatefulSet find each other. It publishes nodes that are not ready,
+// since H2O's followers are never ready, and it has a port, since H2O asks for
+// SRV records and a Service without ports has none.
+func DiscoveryService(set *appsv1.StatefulSet) *corev1.Service {
+	s := service(set, DiscoveryServiceName(set), ServiceDiscovery)
+	s.Spec.ClusterIP = corev1.ClusterIPNone
+	s.Spec.PublishNotReadyAddresses = true
+	return s
+}
+
+// LeaderService is the address for clients of an injected StatefulSet. Only the
+// leader is ready, so readiness alone leads clients to it.
+func LeaderService(set *appsv1.StatefulSet) *corev1.Service {
+	return service(set, LeaderServiceName(set), ServiceLeader)
+}
+
+func service(set *appsv1.StatefulSet, name, role string) *corev1.Service {
+	return &corev1.Service{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: set.Namespace,
+			Labels: map[string]string{
+				LabelManagedBy:   ManagedBy,
+				LabelClusterName: clusterName(set),
+				LabelService:     role,
+			},
+		},
+		Spec: corev1.ServiceSpec{
+			Type:     corev1.ServiceTypeClusterIP,
+			Selector: podSelector(set),
+			Ports: []corev1.ServicePort{{
+				Name: "h2o", Protocol: corev1.ProtocolTCP,
+				Port: policy.PortREST, TargetPort: intstr.FromInt32(policy.PortREST),
+			}},
+		},
+	}
+}
+
+// podSelector selects the pods of an injected set: by the label put there for
+// it, or by the template's own labels where the set's selector forbids that one.
+func podSelector(set *appsv1.StatefulSet) map[string]string {
+	own := set.Spec.Template.Labels
+	if own[LabelClusterName] == clusterName(set) {
+		return map[string]string{LabelClusterName: own[LabelClusterName]}
+	}
+	return maps.Clone(own)
+}
+
+// MadeByUs says whether a Service carries the label of this product.
+func MadeByUs(s *corev1.Service) bool { return s.Labels[LabelManagedBy] == ManagedBy }
+
+// CanDiscover says what keeps a Service that somebody else made from serving as
+// the discovery Service of an injected set; empty when it fits.
+func CanDiscover(s *corev1.Service, set *appsv1.StatefulSet) []string {
+	var problems []string
+	if s.Spec.ClusterIP != corev1.ClusterIPNone {
+		problems = append(problems, "is not headless: H2O needs clusterIP: None to find every node")
+	}
+	if len(s.Spec.Ports) == 0 {
+		problems = append(problems, fmt.Sprintf("has no port: without one it has no SRV records, and H2O finds nothing; give it port %d", policy.PortREST))
+	}
+	switch {
+	case len(s.Spec.Selector) == 0:
+		problems = append(problems, "has no selector: it finds no pods by itself")
+	case !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(set.Spec.Template.Labels)):
+		problems = append(problems, fmt.Sprintf("selects %s, which the pod template's labels do not match", labels.FormatLabels(s.Spec.Selector)))
+	}
+	return problems
+}
+
+// ServiceProblem says why no Service of a set can be made under its name; empty
+// when one can. It can only happen with a spec.serviceName of the user's own.
+func ServiceProblem(set *appsv1.StatefulSet) string {
+	name := DiscoveryServiceName(set)
+	if len(validation.IsDNS1035Label(name)) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("spec.serviceName %q is no valid name of a Service: want at most 63 lower-case letters, digits and dashes, a letter first", name)
+}
+
+// Drifted says whether a Service of ours differs from the one wanted in
+// anything that the product decides. What the server fills in, such as
+// addresses, and the labels and annotations of others are not looked at.
+func Drifted(current, wanted *corev1.Service) bool {
+	for name, value := range wanted.Labels {
+		if current.Labels[name] != value {
+			return true
+		}
+	}
+	is, want := current.Spec, wanted.Spec
+	return is.Type != want.Type || is.PublishNotReadyAddresses != want.PublishNotReadyAddresses ||
+		(is.ClusterIP == corev1.ClusterIPNone) != (want.ClusterIP == corev1.ClusterIPNone) ||
+		!maps.Equal(is.Selector, want.Selector) ||
+		!slices.EqualFunc(is.Ports, want.Ports, samePort)
+}
+
+// samePort compares two ports of a Service but for a node port, which the
+// server gives.
+func samePort(a, b corev1.ServicePort) bool {
+	return a.Name == b.Name && a.Protocol == b.Protocol && a.Port == b.Port && a.TargetPort == b.TargetPort
+}
