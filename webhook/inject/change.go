@@ -3,9 +3,11 @@ package inject
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // Field names one place of a StatefulSet that an injection may touch. Elements
@@ -171,7 +173,12 @@ func (c Change) String() string {
 	}
 }
 
+// compact renders a value in few characters: a variable by its value alone,
+// since the field names it.
 func compact(value any) string {
+	if v, ok := value.(corev1.EnvVar); ok && v.ValueFrom == nil {
+		return strconv.Quote(v.Value)
+	}
 	b, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Sprint(value)

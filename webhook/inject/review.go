@@ -83,7 +83,8 @@ func uninjectFrom(old, object Object) Result {
 
 func injectInto(old, object Object, defaults policy.Settings) (Result, error) {
 	rec, warnings := recordFor(old.Set, object.Set)
-	user := revert(object.Set, rec)
+	meant := revert(object.Set, rec)
+	user := meant.DeepCopy()
 	if old.Set != nil {
 		keepImmutable(user, old.Set)
 	}
@@ -98,7 +99,7 @@ func injectInto(old, object Object, defaults policy.Settings) (Result, error) {
 		}
 		warnings = append(warnings, said...)
 	}
-	said, err := writeRecord(user, wanted)
+	said, err := writeRecord(meant, wanted)
 	if err != nil {
 		return Result{}, err
 	}
