@@ -83,19 +83,19 @@ type Reason string
 
 // Why a field is changed. Each is documented by Explain.
 const (
-	ReasonDiscovery      Reason = "Discovery"
-	ReasonExpectedCount  Reason = "ExpectedCount"
-	ReasonLookupTimeout  Reason = "LookupTimeout"
-	ReasonAPIPort        Reason = "APIPort"
-	ReasonCloudName      Reason = "CloudName"
-	ReasonPort           Reason = "Port"
-	ReasonLeaderProbe    Reason = "LeaderProbe"
-	ReasonClusterLabel   Reason = "ClusterLabel"
-	ReasonServiceName    Reason = "ServiceName"
-	ReasonParallel       Reason = "Parallel"
-	ReasonWholeRestart   Reason = "WholeRestart"
-	ReasonRecord         Reason = "Record"
-	ReasonNotManagedMore Reason = "NotManaged"
+	ReasonDiscovery     Reason = "Discovery"
+	ReasonExpectedCount Reason = "ExpectedCount"
+	ReasonLookupTimeout Reason = "LookupTimeout"
+	ReasonAPIPort       Reason = "APIPort"
+	ReasonCloudName     Reason = "CloudName"
+	ReasonPort          Reason = "Port"
+	ReasonLeaderProbe   Reason = "LeaderProbe"
+	ReasonClusterLabel  Reason = "ClusterLabel"
+	ReasonServiceName   Reason = "ServiceName"
+	ReasonParallel      Reason = "Parallel"
+	ReasonWholeRestart  Reason = "WholeRestart"
+	ReasonRecord        Reason = "Record"
+	ReasonNotManaged    Reason = "NotManaged"
 )
 
 // Why something is said besides.
@@ -107,19 +107,20 @@ const (
 )
 
 var explanations = map[Reason]string{
-	ReasonDiscovery:      "the headless Service through which the nodes find each other",
-	ReasonExpectedCount:  "the number of nodes is spec.replicas",
-	ReasonLookupTimeout:  "seconds after which a node stops looking for its peers",
-	ReasonAPIPort:        "the port on which H2O answers the readiness probe",
-	ReasonCloudName:      "a cloud name of its own, so that two clusters never merge",
-	ReasonPort:           "a port that H2O listens on",
-	ReasonLeaderProbe:    "only the leader answers clients, so only the leader is ready",
-	ReasonClusterLabel:   "the Services select the cluster's pods by it",
-	ReasonServiceName:    "names the discovery Service",
-	ReasonParallel:       "nodes look for each other, so they must start together",
-	ReasonWholeRestart:   "an H2O cluster restarts as a whole, never pod by pod",
-	ReasonRecord:         "the record from which all of this can be taken back",
-	ReasonNotManagedMore: "no longer injected: what the user wrote is back",
+	ReasonDiscovery:     "the headless Service through which the nodes find each other",
+	ReasonExpectedCount: "the number of nodes is spec.replicas",
+	ReasonLookupTimeout: "seconds after which a node stops looking for its peers",
+	ReasonAPIPort:       "the port on which H2O answers the readiness probe",
+	ReasonCloudName:     "a cloud name of its own, so that two clusters never merge",
+	ReasonPort:          "a port that H2O listens on",
+	ReasonLeaderProbe:   "only the leader answers clients, so only the leader is ready",
+	ReasonClusterLabel:  "the Services select the cluster's pods by it",
+	ReasonServiceName:   "names the discovery Service",
+	ReasonParallel:      "nodes look for each other, so they must start together",
+	ReasonWholeRestart:  "an H2O cluster restarts as a whole, never pod by pod",
+	ReasonImmutable:     "cannot be changed once it is stored",
+	ReasonRecord:        "the record from which all of this can be taken back",
+	ReasonNotManaged:    "no longer injected: what the user wrote is back",
 }
 
 // Explain says in words what a reason means; empty for one it does not know.
@@ -128,7 +129,7 @@ func (r Reason) Explain() string { return explanations[r] }
 // reasonOf gives the reason for a change of a field.
 func reasonOf(c Change) Reason {
 	if c.New == nil {
-		return ReasonNotManagedMore
+		return ReasonNotManaged
 	}
 	switch c.Field.At {
 	case AtServiceName:

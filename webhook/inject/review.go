@@ -78,7 +78,14 @@ func uninjectFrom(old, object Object) Result {
 			warnings = append(warnings, newWarning(ReasonImmutable, "%s cannot be changed back: write it into your manifest, or later updates without label %s=%s are refused", kept, LabelCluster, LabelClusterValue))
 		}
 	}
-	return Result{Changes: changesTo(object.Set, user), Warnings: warnings, Set: user}
+	changes := changesTo(object.Set, user)
+	for i := range changes {
+		changes[i].Reason = ReasonNotManaged
+		if at := changes[i].Field.At; at == AtServiceName || at == AtPodManagementPolicy {
+			changes[i].Reason = ReasonImmutable
+		}
+	}
+	return Result{Changes: changes, Warnings: warnings, Set: user}
 }
 
 func injectInto(old, object Object, defaults policy.Settings) (Result, error) {
