@@ -6,7 +6,6 @@
 package webhook
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,7 +16,6 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	"sigs.k8s.io/json"
 
 	"github.com/h2o-webhook/h2o-webhook/webhook/inject"
@@ -46,7 +44,7 @@ const (
 	OutcomeFailed Outcome = "failed"
 )
 
-// Handler mutates StatefulSets on their way into the API server.
+// Handler mutates StatefulSets on their way into the API server. It is a Decider.
 type Handler struct {
 	// Settings gives the defaults that hold at the time of a request.
 	Settings func() policy.Settings
@@ -56,59 +54,47 @@ type Handler struct {
 	Metrics *Metrics
 }
 
-// NewServer makes the HTTP handler for Path: it reads admission reviews up to
-// 7 MiB, answers what is none with status 400 in the review's result, and a
-// panic with 500, so that a managed StatefulSet is never let through unread.
-func NewServer(h *Handler) http.Handler {
-	recoverPanic := true
-	review := &admission.Webhook{Handler: h, RecoverPanic: &recoverPanic, LogConstructor: func(logr.Logger, *admission.Request) logr.Logger { return h.Log }}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var handled bool
-		review.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), handledKey{}, &handled)))
-		if !handled { // the body was no admission review
-			h.Metrics.requests.WithLabelValues("other", string(OutcomeUnreadable)).Inc()
-		}
-	})
-}
-
-type handledKey struct{}
-
-// Handle answers one admission request.
-func (h *Handler) Handle(ctx context.Context, request admission.Request) admission.Response {
-	if handled, ok := ctx.Value(handledKey{}).(*bool); ok {
-		*handled = true
-	}
+// Decide answers one admission request.
+func (h *Handler) Decide(request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	start := time.Now()
-	response, outcome, changes := h.decide(&request)
+	response, outcome, changes := h.decide(request)
 	h.Metrics.observe(operationLabel(request.Operation), outcome, changes, time.Since(start))
-	h.log(&request, response, outcome, changes)
+	h.log(request, response, outcome, changes)
 	return response
 }
 
+// Unreadable counts and logs a body that holds no request.
+func (h *Handler) Unreadable(err error) {
+	h.Metrics.requests.WithLabelValues(operationLabel(""), string(OutcomeUnreadable)).Inc()
+	h.Log.Info("admission request unreadable", "reason", err.Error())
+}
+
 // decide gives the answer to a request and how it came about.
-func (h *Handler) decide(request *admission.Request) (admission.Response, Outcome, []inject.Change) {
+func (h *Handler) decide(request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, Outcome, []inject.Change) {
 	old, object, err := read(request)
 	if err != nil {
-		return admission.Errored(http.StatusBadRequest, err), OutcomeUnreadable, nil
+		return failed(http.StatusBadRequest, err), OutcomeUnreadable, nil
 	}
 	result, err := inject.Review(old, object, h.Settings())
 	var rejected *inject.RejectedError
 	if errors.As(err, &rejected) {
-		return refused(rejected), OutcomeRejected, nil
+		response := refusal(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, rejected)
+		response.AuditAnnotations = map[string]string{"outcome": string(OutcomeRejected)}
+		return response, OutcomeRejected, nil
 	}
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err), OutcomeFailed, nil
+		return failed(http.StatusInternalServerError, err), OutcomeFailed, nil
 	}
 	patch, err := inject.Patch(result.Changes)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err), OutcomeFailed, nil
+		return failed(http.StatusInternalServerError, err), OutcomeFailed, nil
 	}
 	outcome := outcomeOf(object, result.Changes)
-	response := admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{
+	response := &admissionv1.AdmissionResponse{
 		Allowed:          true,
 		Patch:            patch,
 		AuditAnnotations: map[string]string{"outcome": string(outcome), "changes": strconv.Itoa(len(result.Changes))},
-	}}
+	}
 	if patch != nil {
 		kind := admissionv1.PatchTypeJSONPatch
 		response.PatchType = &kind
@@ -130,19 +116,8 @@ func outcomeOf(object inject.Object, changes []inject.Change) Outcome {
 	}
 }
 
-func refused(err *inject.RejectedError) admission.Response {
-	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{
-		Allowed:          false,
-		AuditAnnotations: map[string]string{"outcome": string(OutcomeRejected)},
-		Result: &metav1.Status{
-			Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity,
-			Reason: metav1.StatusReasonInvalid, Message: err.Error(),
-		},
-	}}
-}
-
 // read decodes the objects of a request that this webhook is made for.
-func read(request *admission.Request) (old, object inject.Object, err error) {
+func read(request *admissionv1.AdmissionRequest) (old, object inject.Object, err error) {
 	wanted := metav1.GroupVersionKind{Group: appsv1.GroupName, Version: "v1", Kind: "StatefulSet"}
 	if request.Kind != wanted || request.SubResource != "" {
 		return old, object, fmt.Errorf("cannot answer for %s %q: want a StatefulSet of apps/v1 and no subresource; the webhook's rules are wrong", request.Kind.String(), request.SubResource)
@@ -179,7 +154,7 @@ func readObject(document []byte, namespace string) (inject.Object, error) {
 	return inject.Object{Set: set, JSON: document}, nil
 }
 
-func (h *Handler) log(request *admission.Request, response admission.Response, outcome Outcome, changes []inject.Change) {
+func (h *Handler) log(request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse, outcome Outcome, changes []inject.Change) {
 	log := h.Log.WithValues("namespace", request.Namespace, "name", request.Name, "uid", request.UID,
 		"operation", request.Operation, "dryRun", request.DryRun != nil && *request.DryRun)
 	switch outcome {
