@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// process is one running program of the cluster.
+type process struct {
+	name   string
+	cmd    *exec.Cmd
+	log    string
+	exited chan struct{} // closed when it has ended
+}
+
+// starter starts processes from one thread that lives as long as the program:
+// the kernel ends a child with the thread that started it (Pdeathsig), which is
+// how nothing is left behind even when this program is killed.
+type starter struct{ work chan func() }
+
+func newStarter() *starter {
+	s := &starter{work: make(chan func())}
+	go func() {
+		runtime.LockOSThread()
+		for f := range s.work {
+			f()
+		}
+	}()
+	return s
+}
+
+// dieWithParent puts a child into a group of its own, away from the terminal's
+// Ctrl-C, and ends it with its parent.
+func dieWithParent() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// start runs a program with its output in a log file.
+func (s *starter) start(dir, name, binary string, args ...string) (*process, error) {
+	p := &process{name: name, log: filepath.Join(dir, name+".log"), exited: make(chan struct{})}
+	log, err := os.Create(p.log)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the log of %s: %w", name, err)
+	}
+	defer log.Close()
+	p.cmd = exec.Command(binary, args...) //nolint:noctx // it is stopped in order, not by a context
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = log, log, dir
+	p.cmd.SysProcAttr = dieWithParent()
+	failed := make(chan error)
+	s.work <- func() { failed <- p.cmd.Start() }
+	if err := <-failed; err != nil {
+		return nil, fmt.Errorf("cannot start %s: %w", name, err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ended is in its log
+		close(p.exited)
+	}()
+	return p, nil
+}
+
+// stop asks a process to end, and ends it when it does not within the patience.
+func (p *process) stop(patience time.Duration) {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		<-p.exited
+	}
+}
+
+// failure says that a process ended by itself, with the end of its log.
+func (p *process) failure() error {
+	log, err := os.ReadFile(p.log)
+	if err != nil {
+		return fmt.Errorf("%s ended: %v; its log cannot be read: %w", p.name, p.cmd.ProcessState, err)
+	}
+	return fmt.Errorf("%s ended: %v; the end of its log:\n%s", p.name, p.cmd.ProcessState, tail(string(log), 20))
+}
+
+// wait waits for a condition, and ends early when the process does.
+func (p *process) wait(ctx context.Context, what string, limit time.Duration, ready func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.exited:
+			return p.failure()
+		case <-ctx.Done():
+			return fmt.Errorf("%s not after %s: %w; the last answer: %w", what, limit, ctx.Err(), err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
