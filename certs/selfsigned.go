@@ -1,0 +1,207 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Keys of the Secret.
+const (
+	keyAuthority    = "ca.crt"
+	keyAuthorityKey = "ca.key"
+	keyLeaf         = corev1.TLSCertKey
+	keyLeafKey      = corev1.TLSPrivateKeyKey
+)
+
+// retryAfter bounds how long a failed update is left alone; checkEvery how long
+// it takes at most to see that a certificate nears its end.
+const (
+	retryAfter = 5 * time.Second
+	checkEvery = time.Hour
+)
+
+// Options say where a SelfSigned source keeps and announces its certificates.
+type Options struct {
+	// Namespace and SecretName name the Secret; it is made when missing.
+	Namespace, SecretName string
+	// Configuration is the MutatingWebhookConfiguration whose caBundle is set.
+	Configuration string
+	// Hosts are the names and addresses that the API server calls.
+	Hosts []string
+}
+
+// CacheByObject restricts a cache to the two objects that a source looks at.
+func (o Options) CacheByObject() map[client.Object]cache.ByObject {
+	named := func(name string) fields.Selector { return fields.OneTermEqualSelector(metav1.ObjectNameField, name) }
+	return map[client.Object]cache.ByObject{
+		&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: named(o.SecretName)}}},
+		&admissionregistrationv1.MutatingWebhookConfiguration{}: {Field: named(o.Configuration)},
+	}
+}
+
+// SelfSigned keeps an authority and a leaf in a Secret that all replicas serve,
+// and writes the authority into the webhook configuration. It runs on every
+// replica: whoever comes first writes, the others read.
+type SelfSigned struct {
+	options Options
+	client  client.Client
+	cache   cache.Cache
+	log     logr.Logger
+	served  atomic.Pointer[tls.Certificate]
+	trusted atomic.Bool
+}
+
+// NewSelfSigned makes a source. The cache must hold what CacheByObject says.
+func NewSelfSigned(options Options, c client.Client, cached cache.Cache, log logr.Logger) *SelfSigned {
+	return &SelfSigned{options: options, client: c, cache: cached, log: log}
+}
+
+// GetCertificate gives the Secret's leaf.
+func (s *SelfSigned) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if served := s.served.Load(); served != nil {
+		return served, nil
+	}
+	return nil, errors.New("no certificate yet")
+}
+
+// Ready fails until a leaf is served and the webhook configuration trusts it.
+func (s *SelfSigned) Ready(*http.Request) error {
+	switch {
+	case s.served.Load() == nil:
+		return errors.New("no certificate yet")
+	case !s.trusted.Load():
+		return fmt.Errorf("webhook configuration %s does not trust the certificate yet", s.options.Configuration)
+	}
+	return nil
+}
+
+// NeedLeaderElection is false: every replica serves.
+func (s *SelfSigned) NeedLeaderElection() bool { return false }
+
+// Start keeps Secret, leaf and caBundle right until the context ends. It looks
+// again whenever one of the two objects changes.
+func (s *SelfSigned) Start(ctx context.Context) error {
+	changed := make(chan struct{}, 1)
+	for _, object := range []client.Object{&corev1.Secret{}, &admissionregistrationv1.MutatingWebhookConfiguration{}} {
+		informer, err := s.cache.GetInformer(ctx, object)
+		if err != nil {
+			return fmt.Errorf("cannot watch %T: %w", object, err)
+		}
+		if _, err := informer.AddEventHandler(notify(changed)); err != nil {
+			return fmt.Errorf("cannot watch %T: %w", object, err)
+		}
+	}
+	for {
+		next := checkEvery
+		if err := s.update(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error(err, "certificate not updated", "namespace", s.options.Namespace, "name", s.options.SecretName)
+			next = retryAfter
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-time.After(next):
+		}
+	}
+}
+
+func notify(changed chan<- struct{}) toolscache.ResourceEventHandler {
+	tell := func() {
+		select {
+		case changed <- struct{}{}:
+		default: // a look is due already
+		}
+	}
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { tell() }, UpdateFunc: func(any, any) { tell() }, DeleteFunc: func(any) { tell() },
+	}
+}
+
+// update brings Secret, served leaf and caBundle in line.
+func (s *SelfSigned) update(ctx context.Context) error {
+	m, err := s.ensureSecret(ctx)
+	if err != nil {
+		return err
+	}
+	leaf, err := tls.X509KeyPair(m.leaf, m.leafKey)
+	if err != nil {
+		return fmt.Errorf("cannot serve the leaf of secret %s: %w", s.options.SecretName, err)
+	}
+	s.served.Store(&leaf)
+	return s.ensureTrust(ctx, m.authority)
+}
+
+// ensureSecret gives what is in the Secret, after making or renewing what is
+// due. Where another replica was quicker, the next look reads its Secret.
+func (s *SelfSigned) ensureSecret(ctx context.Context) (material, error) {
+	secret := &corev1.Secret{}
+	err := s.client.Get(ctx, client.ObjectKey{Namespace: s.options.Namespace, Name: s.options.SecretName}, secret)
+	if client.IgnoreNotFound(err) != nil {
+		return material{}, fmt.Errorf("cannot read secret %s: %w", s.options.SecretName, err)
+	}
+	missing := apierrors.IsNotFound(err)
+	m := material{secret.Data[keyAuthority], secret.Data[keyAuthorityKey], secret.Data[keyLeaf], secret.Data[keyLeafKey]}
+	now := time.Now()
+	what, why := decide(m, now, s.options.Hosts)
+	if what == keep {
+		return m, nil
+	}
+	if m, err = apply(what, m, now, s.options.Hosts); err != nil {
+		return m, err
+	}
+	secret.Namespace, secret.Name = s.options.Namespace, s.options.SecretName
+	secret.Data = map[string][]byte{keyAuthority: m.authority, keyAuthorityKey: m.authorityKey, keyLeaf: m.leaf, keyLeafKey: m.leafKey}
+	if missing {
+		secret.Type = corev1.SecretTypeTLS
+		err, why = s.client.Create(ctx, secret), "there is no secret"
+	} else {
+		err = s.client.Update(ctx, secret)
+	}
+	if err != nil {
+		return m, fmt.Errorf("cannot write secret %s: %w", s.options.SecretName, err)
+	}
+	s.log.Info("certificate written", "namespace", s.options.Namespace, "name", s.options.SecretName, "action", what, "reason", why)
+	return m, nil
+}
+
+// ensureTrust writes the authority into every webhook of the configuration. The
+// resource version in the patch keeps it from undoing somebody's newer write.
+func (s *SelfSigned) ensureTrust(ctx context.Context, authority []byte) error {
+	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	if err := s.client.Get(ctx, client.ObjectKey{Name: s.options.Configuration}, configuration); err != nil {
+		s.trusted.Store(false)
+		return fmt.Errorf("cannot read webhook configuration %s: %w", s.options.Configuration, err)
+	}
+	before := configuration.DeepCopy()
+	differs := false
+	for i := range configuration.Webhooks {
+		if c := &configuration.Webhooks[i].ClientConfig; !trusts(c.CABundle, authority) {
+			c.CABundle, differs = authority, true
+		}
+	}
+	if differs {
+		s.trusted.Store(false)
+		if err := s.client.Patch(ctx, configuration, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+			return fmt.Errorf("cannot write caBundle of webhook configuration %s: %w", s.options.Configuration, err)
+		}
+		s.log.Info("caBundle written", "name", s.options.Configuration)
+	}
+	s.trusted.Store(true)
+	return nil
+}
