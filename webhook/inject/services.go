@@ -128,3 +128,23 @@ func Drifted(current, wanted *corev1.Service) bool {
 func samePort(a, b corev1.ServicePort) bool {
 	return a.Name == b.Name && a.Protocol == b.Protocol && a.Port == b.Port && a.TargetPort == b.TargetPort
 }
+
+// Repair writes everything that the product decides about a Service into one of
+// ours that drifted. What the server filled in, and labels and annotations of
+// others, stays. Whether a Service is headless cannot be repaired.
+func Repair(current, wanted *corev1.Service) {
+	if current.Labels == nil {
+		current.Labels = map[string]string{}
+	}
+	maps.Copy(current.Labels, wanted.Labels)
+	if current.Spec.Type != wanted.Spec.Type { // what belonged to the other type must go with it
+		current.Spec.LoadBalancerClass, current.Spec.HealthCheckNodePort, current.Spec.AllocateLoadBalancerNodePorts = nil, 0, nil
+		current.Spec.ExternalTrafficPolicy, current.Spec.ExternalName = "", ""
+		current.Spec.LoadBalancerSourceRanges = nil //nolint:staticcheck // deprecated fields must go too
+		current.Spec.LoadBalancerIP = ""            //nolint:staticcheck // deprecated fields must go too
+	}
+	current.Spec.Type = wanted.Spec.Type
+	current.Spec.Selector = maps.Clone(wanted.Spec.Selector)
+	current.Spec.PublishNotReadyAddresses = wanted.Spec.PublishNotReadyAddresses
+	current.Spec.Ports = slices.Clone(wanted.Spec.Ports)
+}

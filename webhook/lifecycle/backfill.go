@@ -1,0 +1,78 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/h2o-webhook/h2o-webhook/webhook/inject"
+)
+
+// backfill injects a managed set that was written while the webhook was away,
+// or whose replicas changed without its template. It says whether it wrote.
+func (r *reconciler) backfill(ctx context.Context, set *appsv1.StatefulSet) (bool, error) {
+	object := inject.Object{Set: set}
+	result, err := inject.Review(object, object, r.settings())
+	var rejected *inject.RejectedError
+	if errors.As(err, &rejected) {
+		r.metrics.backfills.WithLabelValues("rejected").Inc()
+		r.event(set, corev1.EventTypeWarning, eventCannotInject, rejected.Error())
+		return false, nil // trying again helps nobody before the set changes
+	}
+	if err != nil {
+		return false, err
+	}
+	if len(result.Changes) == 0 {
+		return false, nil
+	}
+	patch, err := guarded(result.Changes, set.ResourceVersion)
+	if err != nil {
+		return false, err
+	}
+	if err := r.client.Patch(ctx, set.DeepCopy(), client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldOwner)); err != nil {
+		r.metrics.backfills.WithLabelValues("failed").Inc()
+		return false, fmt.Errorf("cannot inject: %w", client.IgnoreNotFound(err))
+	}
+	r.metrics.backfills.WithLabelValues("injected").Inc()
+	log.FromContext(ctx).Info("statefulset injected", "uid", set.UID, "changes", len(result.Changes))
+	r.event(set, corev1.EventTypeNormal, eventInjected, summary(result))
+	return true, nil
+}
+
+// guarded renders changes as a JSON patch that fails when the object is no
+// longer the one that they were decided for.
+func guarded(changes []inject.Change, resourceVersion string) ([]byte, error) {
+	patch, err := inject.Patch(changes)
+	if err != nil {
+		return nil, err
+	}
+	var operations []json.RawMessage
+	if err := json.Unmarshal(patch, &operations); err != nil {
+		return nil, fmt.Errorf("cannot read the changes: %w", err)
+	}
+	test, err := json.Marshal(map[string]string{"op": "test", "path": "/metadata/resourceVersion", "value": resourceVersion})
+	if err != nil {
+		return nil, fmt.Errorf("cannot guard the changes: %w", err)
+	}
+	return json.Marshal(append([]json.RawMessage{test}, operations...))
+}
+
+func summary(result inject.Result) string {
+	text := fmt.Sprintf("%d changes made this StatefulSet an H2O cluster; annotation %s lists them", len(result.Changes), "h2o.ai/injected")
+	said := make([]string, 0, len(result.Warnings))
+	for _, w := range result.Warnings {
+		said = append(said, w.String())
+	}
+	if len(said) > 0 {
+		text += "; " + strings.Join(said, "; ")
+	}
+	return text
+}

@@ -1,0 +1,58 @@
+package lifecycle
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Reasons of Events; they stay the same over releases.
+const (
+	eventInjected           = "Injected"
+	eventCannotInject       = "CannotInject"
+	eventServiceCreated     = "ServiceCreated"
+	eventServiceAdopted     = "ServiceAdopted"
+	eventServiceRepaired    = "ServiceRepaired"
+	eventServiceRemoved     = "ServiceRemoved"
+	eventForeignService     = "ForeignService"
+	eventInvalidServiceName = "InvalidServiceName"
+)
+
+// maxNote is how long the note of an Event may be, in bytes.
+// Source: k8s.io/kubernetes pkg/apis/core/validation/events.go, NoteLengthLimit.
+const maxNote = 1024
+
+// meters are what the reconcilers count.
+type meters struct {
+	services  *prometheus.CounterVec
+	foreign   *prometheus.CounterVec
+	backfills *prometheus.CounterVec
+}
+
+func newMeters(registry prometheus.Registerer) *meters {
+	m := &meters{
+		services: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "h2o_webhook_services_total",
+			Help: "What was done to Services, by role (discovery, leader) and action (created, adopted, repaired, removed).",
+		}, []string{"role", "action"}),
+		foreign: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "h2o_webhook_foreign_services_total",
+			Help: "Times that a Service of somebody else stood in the way, by role; one that fits is not counted.",
+		}, []string{"role"}),
+		backfills: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "h2o_webhook_backfills_total",
+			Help: "StatefulSets that were found not injected, by outcome (injected, rejected, failed).",
+		}, []string{"outcome"}),
+	}
+	registry.MustRegister(m.services, m.foreign, m.backfills)
+	return m
+}
+
+// event tells the set's user; the server folds the same one into a series.
+func (r *reconciler) event(object runtime.Object, kind, reason, note string) {
+	action := "Inject"
+	if kind == corev1.EventTypeWarning {
+		action = "Check"
+	}
+	r.events.Eventf(object, nil, kind, reason, action, "%s", note[:min(len(note), maxNote)])
+}
