@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -21,6 +22,9 @@ func (k *kubeconfig) addFlags(flags *pflag.FlagSet) {
 
 // resolve gives -n, else the namespace of the kubeconfig's context, else "default".
 func (k *kubeconfig) resolve() (string, error) {
+	if problems := validation.IsDNS1123Label(k.namespace); k.namespace != "" && len(problems) > 0 {
+		return "", usagef("-n %q is no name of a namespace: want at most 63 lower-case letters, digits and dashes", k.namespace)
+	}
 	if k.namespace != "" {
 		return k.namespace, nil
 	}

@@ -26,6 +26,12 @@ func main() {
 func run(args []string, streams genericiooptions.IOStreams) int {
 	root := newRoot(streams)
 	root.SetArgs(args)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if !cmd.HasParent() && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+			return unknownCommand(cmd, args) // whose flags cannot be known
+		}
+		return &usageError{err}
+	})
 	err := root.Execute()
 	if err == nil {
 		return exitOK
@@ -60,20 +66,22 @@ in the cluster by the webhook, in files by these commands, in the same way.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown command %q for %q, see %s --help", args[0], cmd.DisplayName(), cmd.DisplayName())
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:              unknownCommand,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(newInject(streams), newUninject(streams))
 	return root
+}
+
+// unknownCommand refuses words that are no command.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("unknown command %q for %q, see %s --help", args[0], cmd.DisplayName(), cmd.DisplayName())
+	}
+	return nil
 }
 
 // noArgs refuses words that are no flags: a forgotten -f, mostly.

@@ -163,8 +163,17 @@ func editSequence(node *yaml.Node, at int, insert bool, value *yaml.Node) error 
 	return nil
 }
 
-// inPlaceOf gives a new value the comments of the old one.
+// inPlaceOf gives a new value the comments of the old one, and its place on one
+// line: a block has none beside it for a comment.
 func inPlaceOf(old, value *yaml.Node) *yaml.Node {
 	value.HeadComment, value.LineComment, value.FootComment = old.HeadComment, old.LineComment, old.FootComment
+	switch {
+	case value.Kind == yaml.ScalarNode:
+	case old.Kind != yaml.ScalarNode:
+		value.Style |= old.Style & yaml.FlowStyle
+	case old.LineComment != "":
+		value.LineComment = ""
+		value.HeadComment = strings.TrimPrefix(old.HeadComment+"\n"+old.LineComment, "\n")
+	}
 	return value
 }

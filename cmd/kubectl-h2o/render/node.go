@@ -132,10 +132,7 @@ func (r *jsonReader) value() (*yaml.Node, error) {
 		*node = *stringNode(token)
 		node.Line = r.line
 	case json.Number:
-		node.Kind, node.Tag, node.Value = yaml.ScalarNode, "!!float", token.String()
-		if !strings.ContainsAny(node.Value, ".eE") {
-			node.Tag = "!!int"
-		}
+		node.Kind, node.Value = yaml.ScalarNode, token.String() // as it is: readers differ in what is an integer
 	case bool:
 		node.Kind, node.Tag, node.Value = yaml.ScalarNode, "!!bool", fmt.Sprint(token)
 	default:

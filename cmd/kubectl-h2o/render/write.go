@@ -143,8 +143,8 @@ func sameValue(a, b any) bool {
 }
 
 func sameNumber(a, b json.Number) bool {
-	if a == b {
-		return true
+	if a == b || strings.Trim(string(a+b), "-0") == "" {
+		return true // also -0, which readers of YAML make 0
 	}
 	if !strings.ContainsAny(string(a), ".eE") && !strings.ContainsAny(string(b), ".eE") {
 		return false
