@@ -35,12 +35,6 @@ func newStarter() *starter {
 	return s
 }
 
-// dieWithParent puts a child into a group of its own, away from the terminal's
-// Ctrl-C, and ends it with its parent.
-func dieWithParent() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
-
 // start runs a program with its output in a log file.
 func (s *starter) start(dir, name, binary string, args ...string) (*process, error) {
 	p := &process{name: name, log: filepath.Join(dir, name+".log"), exited: make(chan struct{})}

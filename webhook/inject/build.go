@@ -130,11 +130,15 @@ func (b *builder) injectSpec() {
 	spec.UpdateStrategy = appsv1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType}
 }
 
-// customStrategy says whether a user chose an update strategy: the server fills
-// in a RollingUpdate from partition 0 where nobody did.
+// customStrategy says whether a user chose an update strategy: where nobody did
+// the server fills in a RollingUpdate from partition 0, one pod at a time.
+// Source: k8s.io/kubernetes pkg/apis/apps/v1 SetDefaults_StatefulSet.
 func customStrategy(s appsv1.StatefulSetUpdateStrategy) bool {
 	r := s.RollingUpdate
-	return r != nil && (r.MaxUnavailable != nil || r.Partition != nil && *r.Partition != 0)
+	if r == nil {
+		return false
+	}
+	return r.MaxUnavailable != nil && *r.MaxUnavailable != intstr.FromInt32(1) || r.Partition != nil && *r.Partition != 0
 }
 
 // injectTemplateLabel labels the pods, unless the set's own selector forbids it:

@@ -24,7 +24,7 @@ func (r *reconciler) backfill(ctx context.Context, set *appsv1.StatefulSet) (boo
 	var rejected *inject.RejectedError
 	if errors.As(err, &rejected) {
 		r.metrics.backfills.WithLabelValues("rejected").Inc()
-		r.event(set, corev1.EventTypeWarning, eventCannotInject, rejected.Error())
+		r.event(set, nil, corev1.EventTypeWarning, eventCannotInject, rejected.Error())
 		return false, nil // trying again helps nobody before the set changes
 	}
 	if err != nil {
@@ -43,7 +43,7 @@ func (r *reconciler) backfill(ctx context.Context, set *appsv1.StatefulSet) (boo
 	}
 	r.metrics.backfills.WithLabelValues("injected").Inc()
 	log.FromContext(ctx).Info("statefulset injected", "uid", set.UID, "changes", len(result.Changes))
-	r.event(set, corev1.EventTypeNormal, eventInjected, summary(result))
+	r.event(set, nil, corev1.EventTypeNormal, eventInjected, summary(result))
 	return true, nil
 }
 

@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -48,11 +47,12 @@ func newMeters(registry prometheus.Registerer) *meters {
 	return m
 }
 
-// event tells the set's user; the server folds the same one into a series.
-func (r *reconciler) event(object runtime.Object, kind, reason, note string) {
+// event tells the user of an object what was done or is wrong; related is the
+// Service that it is about, nil for none. The server folds the same into a series.
+func (r *reconciler) event(object, related runtime.Object, kind, reason, note string) {
 	action := "Inject"
-	if kind == corev1.EventTypeWarning {
-		action = "Check"
+	if related != nil {
+		action = "Reconcile"
 	}
-	r.events.Eventf(object, nil, kind, reason, action, "%s", note[:min(len(note), maxNote)])
+	r.events.Eventf(object, related, kind, reason, action, "%s", note[:min(len(note), maxNote)])
 }

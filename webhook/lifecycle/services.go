@@ -31,7 +31,7 @@ func (r *reconciler) reconcileServices(ctx context.Context, set *appsv1.Stateful
 	}
 	wanted := []*corev1.Service{inject.LeaderService(set)}
 	if problem := inject.ServiceProblem(set); problem != "" {
-		r.event(set, corev1.EventTypeWarning, eventInvalidServiceName, problem)
+		r.event(set, nil, corev1.EventTypeWarning, eventInvalidServiceName, problem)
 	} else {
 		wanted = append(wanted, inject.DiscoveryService(set))
 	}
@@ -93,7 +93,11 @@ func (r *reconciler) find(ctx context.Context, key client.ObjectKey) (*corev1.Se
 // take over what somebody else made in the meantime.
 func (r *reconciler) create(ctx context.Context, set *appsv1.StatefulSet, wanted *corev1.Service) error {
 	own(wanted, set)
-	if err := r.client.Create(ctx, wanted, client.FieldOwner(fieldOwner)); err != nil {
+	err := r.client.Create(ctx, wanted, client.FieldOwner(fieldOwner))
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return nil // the set is about to go too
+	}
+	if err != nil {
 		return fmt.Errorf("cannot create service %s: %w", wanted.Name, err)
 	}
 	r.report(ctx, set, wanted, eventServiceCreated, "created")
@@ -147,14 +151,14 @@ func (r *reconciler) reportForeign(set *appsv1.StatefulSet, current, wanted *cor
 		return
 	}
 	r.metrics.foreign.WithLabelValues(role).Inc()
-	r.event(set, corev1.EventTypeWarning, eventForeignService, fmt.Sprintf("service %s %s; it is left as it is", current.Name, strings.Join(problems, "; ")))
+	r.event(set, current, corev1.EventTypeWarning, eventForeignService, fmt.Sprintf("service %s %s; it is left as it is", current.Name, strings.Join(problems, "; ")))
 }
 
 func (r *reconciler) report(ctx context.Context, set *appsv1.StatefulSet, service *corev1.Service, event, action string) {
 	role := service.Labels[inject.LabelService]
 	r.metrics.services.WithLabelValues(role, action).Inc()
 	log.FromContext(ctx).Info("service "+action, "service", service.Name, "role", role)
-	r.event(set, corev1.EventTypeNormal, event, fmt.Sprintf("%s service %s %s", role, service.Name, action))
+	r.event(set, service, corev1.EventTypeNormal, event, fmt.Sprintf("%s service %s %s", role, service.Name, action))
 }
 
 // removeUnwanted deletes Services that were made for the set under other names.
