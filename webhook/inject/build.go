@@ -40,7 +40,7 @@ func build(user, stored *appsv1.StatefulSet, defaults policy.Settings) (*appsv1.
 	if err != nil {
 		return nil, nil, &RejectedError{Message: err.Error()}
 	}
-	b := &builder{set: user.DeepCopy(), settings: settings, stored: stored}
+	b := &builder{set: editable(user), settings: settings, stored: stored}
 	if b.set.Name == "" {
 		return nil, nil, &RejectedError{Message: "metadata.name is empty: an H2O cluster's Services and DNS names are made from it, so generateName cannot be used"}
 	}

@@ -98,9 +98,9 @@ func compareKey(path, key string, current, wanted map[string]string) (Change, bo
 
 func compareContainer(index int, current, wanted *corev1.Container) []Change {
 	path := "/spec/template/spec/containers/" + strconv.Itoa(index)
-	changes := compareList(path+"/env", current.Env, wanted.Env, envFields(wanted.Name))
-	changes = append(changes, compareList(path+"/ports", current.Ports, wanted.Ports, portFields(wanted.Name))...)
-	if !apiequality.Semantic.DeepEqual(current.ReadinessProbe, wanted.ReadinessProbe) {
+	changes := compareList(path+"/env", current.Env, wanted.Env, envFields(wanted.Name), sameEnv)
+	changes = append(changes, compareList(path+"/ports", current.Ports, wanted.Ports, portFields(wanted.Name), func(a, b corev1.ContainerPort) bool { return a == b })...)
+	if current.ReadinessProbe != wanted.ReadinessProbe && !apiequality.Semantic.DeepEqual(current.ReadinessProbe, wanted.ReadinessProbe) {
 		change := Change{Field: Field{At: AtReadinessProbe, Container: wanted.Name}, Path: path + "/readinessProbe"}
 		if current.ReadinessProbe != nil {
 			change.Old = current.ReadinessProbe
@@ -111,6 +111,12 @@ func compareContainer(index int, current, wanted *corev1.Container) []Change {
 		changes = append(changes, change)
 	}
 	return changes
+}
+
+// sameEnv compares two variables; most are literals, and reflection is slow.
+func sameEnv(a, b corev1.EnvVar) bool {
+	return a.Name == b.Name && a.Value == b.Value &&
+		(a.ValueFrom == b.ValueFrom || apiequality.Semantic.DeepEqual(a.ValueFrom, b.ValueFrom))
 }
 
 func envFields(container string) func([]corev1.EnvVar) []Field {
@@ -142,7 +148,10 @@ func portFields(container string) func([]corev1.ContainerPort) []Field {
 // compareList gives the steps from one list to another, true in their order:
 // what is gone goes first, from the end; then the list is walked from its start.
 // Elements that both have are not touched.
-func compareList[T any](path string, current, wanted []T, fieldsOf func([]T) []Field) []Change {
+func compareList[T any](path string, current, wanted []T, fieldsOf func([]T) []Field, same func(a, b T) bool) []Change {
+	if slices.EqualFunc(current, wanted, same) {
+		return nil
+	}
 	var changes []Change
 	left, leftFields := slices.Clone(current), fieldsOf(current)
 	wantedFields := fieldsOf(wanted)
@@ -157,7 +166,7 @@ func compareList[T any](path string, current, wanted []T, fieldsOf func([]T) []F
 		case i >= len(left) || leftFields[i] != wantedFields[i]:
 			changes = append(changes, Change{Field: wantedFields[i], Path: at(path, i), New: wanted[i]})
 			left, leftFields = slices.Insert(left, i, wanted[i]), slices.Insert(leftFields, i, wantedFields[i])
-		case !apiequality.Semantic.DeepEqual(left[i], wanted[i]):
+		case !same(left[i], wanted[i]):
 			changes = append(changes, Change{Field: wantedFields[i], Path: at(path, i), Old: left[i], New: wanted[i]})
 		}
 	}

@@ -55,8 +55,8 @@ func keepStored(old, object Object, user *appsv1.StatefulSet) (*appsv1.StatefulS
 	if err != nil || !same {
 		return nil, err
 	}
-	wanted := user.DeepCopy()
-	wanted.Spec.Template = *old.Set.Spec.Template.DeepCopy()
+	wanted := editable(user)
+	wanted.Spec.Template = old.Set.Spec.Template
 	keepStrategy(wanted, old.Set)
 	return wanted, nil
 }
@@ -74,7 +74,7 @@ func counts(set *appsv1.StatefulSet) bool {
 // leave it to the user; it stands outside of the template and restarts nobody.
 func keepStrategy(wanted, old *appsv1.StatefulSet) {
 	if policy.UpdateStrategy(old.Annotations[policy.AnnotationUpdateStrategy]) != policy.UpdateKeep {
-		wanted.Spec.UpdateStrategy = *old.Spec.UpdateStrategy.DeepCopy()
+		wanted.Spec.UpdateStrategy = old.Spec.UpdateStrategy
 	}
 }
 

@@ -103,10 +103,10 @@ func recordFor(old, object *appsv1.StatefulSet) (*record, []Warning) {
 // in bytes. Source: k8s.io/apimachinery pkg/api/validation, TotalAnnotationSizeLimitB.
 const annotationsLimit = 256 * 1024
 
-// writeRecord writes down in wanted what leads to it from user. Where the
-// user's own annotations leave no room it is left out, and said.
-func writeRecord(user, wanted *appsv1.StatefulSet) ([]Warning, error) {
-	text, err := newRecord(compare(user, wanted))
+// writeRecord writes down in wanted what leads to it from what its user means.
+// Where the user's own annotations leave no room it is left out, and said.
+func writeRecord(changes []Change, wanted *appsv1.StatefulSet) ([]Warning, error) {
+	text, err := newRecord(changes)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 // put there is taken back, unless somebody has changed it since. Without a
 // record it is the set as it is. The record itself is never the user's.
 func revert(set *appsv1.StatefulSet, r *record) *appsv1.StatefulSet {
-	user := set.DeepCopy()
+	user := editable(set)
 	dropAnnotation(user, policy.AnnotationInjected)
 	if r == nil {
 		return user
@@ -26,6 +26,16 @@ func revert(set *appsv1.StatefulSet, r *record) *appsv1.StatefulSet {
 		revertItem(user, item)
 	}
 	return user
+}
+
+// editable copies a set as far as an injection edits it: its maps and its list
+// of containers. Everything below is shared and must be replaced, not changed.
+func editable(set *appsv1.StatefulSet) *appsv1.StatefulSet {
+	edited := *set
+	edited.Annotations = maps.Clone(set.Annotations)
+	edited.Spec.Template.Labels = maps.Clone(set.Spec.Template.Labels)
+	edited.Spec.Template.Spec.Containers = slices.Clone(set.Spec.Template.Spec.Containers)
+	return &edited
 }
 
 func dropAnnotation(set *appsv1.StatefulSet, name string) {
@@ -123,13 +133,14 @@ func revertElement[T any](current []T, fieldsOf func([]T) []Field, item recordIt
 	if at < 0 || !ok || !apiequality.Semantic.DeepEqual(current[at], put) {
 		return current
 	}
+	reverted := slices.Clone(current)
 	if item.Old == nil {
-		return orNone(slices.Delete(current, at, at+1))
+		return orNone(slices.Delete(reverted, at, at+1))
 	}
 	if old, ok := decode[T](item.Old); ok {
-		current[at] = old
+		reverted[at] = old
 	}
-	return current
+	return reverted
 }
 
 // orNone gives nil for an empty list, as a document leaves it out.
@@ -153,11 +164,12 @@ func revertJavaOptions(vars []corev1.EnvVar, item recordItem) []corev1.EnvVar {
 	for _, option := range strings.Fields(strings.TrimPrefix(put.Value, old.Value)) {
 		value = dropOption(value, option)
 	}
+	reverted := slices.Clone(vars)
 	if value == "" && item.Old == nil {
-		return orNone(slices.Delete(vars, at, at+1))
+		return orNone(slices.Delete(reverted, at, at+1))
 	}
-	vars[at].Value = value
-	return vars
+	reverted[at].Value = value
+	return reverted
 }
 
 // dropOption takes one option out of a list, with one space beside it.

@@ -21,7 +21,7 @@ type Result struct {
 	Changes []Change
 	// Warnings are for the user's terminal.
 	Warnings []Warning
-	// Set is the object wanted. It shares nothing with the input.
+	// Set is the object wanted. It shares parts with the input: read only.
 	Set *appsv1.StatefulSet
 }
 
@@ -52,13 +52,13 @@ func Inject(object Object, defaults policy.Settings) (Result, error) {
 func Review(old, object Object, defaults policy.Settings) (Result, error) {
 	switch {
 	case object.Set.DeletionTimestamp != nil:
-		return Result{Set: object.Set.DeepCopy()}, nil
+		return Result{Set: object.Set}, nil
 	case Managed(object.Set):
 		return injectInto(old, object, defaults)
 	case Managed(old.Set):
 		return uninjectFrom(old, object), nil
 	default:
-		return Result{Set: object.Set.DeepCopy()}, nil
+		return Result{Set: object.Set}, nil
 	}
 }
 
@@ -78,7 +78,7 @@ func uninjectFrom(old, object Object) Result {
 			warnings = append(warnings, newWarning(ReasonImmutable, "%s cannot be changed back: write it into your manifest, or later updates without label %s=%s are refused", kept, LabelCluster, LabelClusterValue))
 		}
 	}
-	changes := changesTo(object.Set, user)
+	changes := append(compare(object.Set, user), compareAnnotations(object.Set, user)...)
 	for i := range changes {
 		changes[i].Reason = ReasonNotManaged
 		if at := changes[i].Field.At; at == AtServiceName || at == AtPodManagementPolicy {
@@ -91,7 +91,7 @@ func uninjectFrom(old, object Object) Result {
 func injectInto(old, object Object, defaults policy.Settings) (Result, error) {
 	rec, warnings := recordFor(old.Set, object.Set)
 	meant := revert(object.Set, rec)
-	user := meant.DeepCopy()
+	user := editable(meant)
 	if old.Set != nil {
 		keepImmutable(user, old.Set)
 	}
@@ -106,13 +106,14 @@ func injectInto(old, object Object, defaults policy.Settings) (Result, error) {
 		}
 		warnings = append(warnings, said...)
 	}
-	said, err := writeRecord(meant, wanted)
+	changes := compare(meant, wanted)
+	said, err := writeRecord(changes, wanted)
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Changes: changesTo(object.Set, wanted), Warnings: append(warnings, said...), Set: wanted}, nil
-}
-
-func changesTo(current, wanted *appsv1.StatefulSet) []Change {
-	return append(compare(current, wanted), compareAnnotations(current, wanted)...)
+	if rec != nil { // the object as it came is not the one that its user means
+		changes = compare(object.Set, wanted)
+	}
+	changes = append(changes, compareAnnotations(object.Set, wanted)...)
+	return Result{Changes: changes, Warnings: append(warnings, said...), Set: wanted}, nil
 }
