@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -206,7 +207,7 @@ func TestApplyTwice(t *testing.T) {
 	for name, flags := range map[string][]string{"client-side": {"apply"}, "server-side": {"apply", "--server-side"}} {
 		t.Run(name, func(t *testing.T) {
 			e := newTest(t)
-			args := append(flags, "-f", "-")
+			args := slices.Concat(flags, []string{"-f", "-"})
 			e.kubectl(managed, args...)
 			before := e.settled("demo")
 			for range 2 {

@@ -35,7 +35,7 @@ func (e *test) gone(name string) {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		return fmt.Errorf("it is there: %v", err)
+		return fmt.Errorf("it is there: %w", err)
 	})
 }
 
@@ -103,7 +103,7 @@ func TestDrift(t *testing.T) {
 		"a label of ours":      {"demo", func(s *corev1.Service) { delete(s.Labels, "h2o.ai/service") }},
 		"the label that marks": {"demo", func(s *corev1.Service) { delete(s.Labels, "app.kubernetes.io/managed-by") }},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(*testing.T) {
 			e.hasServices(set)
 			e.edit(edit.service, edit.change)
 			e.hasServices(set)

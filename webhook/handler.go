@@ -76,8 +76,7 @@ func (h *Handler) decide(request *admissionv1.AdmissionRequest) (*admissionv1.Ad
 		return failed(http.StatusBadRequest, err), OutcomeUnreadable, nil
 	}
 	result, err := inject.Review(old, object, h.Settings())
-	var rejected *inject.RejectedError
-	if errors.As(err, &rejected) {
+	if rejected, ok := errors.AsType[*inject.RejectedError](err); ok {
 		response := refusal(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, rejected)
 		response.AuditAnnotations = map[string]string{"outcome": string(OutcomeRejected)}
 		return response, OutcomeRejected, nil

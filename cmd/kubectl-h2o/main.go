@@ -36,9 +36,8 @@ func run(args []string, streams genericiooptions.IOStreams) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(streams.ErrOut, "error: %s\n", strings.Join(strings.Fields(err.Error()), " ")) //nolint:errcheck // nobody is left to tell
-	var usage *usageError
-	if errors.As(err, &usage) {
+	fmt.Fprintf(streams.ErrOut, "error: %s\n", strings.Join(strings.Fields(err.Error()), " "))
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
 	return exitBad

@@ -84,7 +84,7 @@ func (m *manifests) sayWaiting() {
 
 func isTerminal(in io.Reader) bool {
 	file, ok := in.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd())) //nolint:gosec // a file descriptor is a small number
+	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // formatFlag is a flag of one of the formats.

@@ -42,7 +42,7 @@ type ports struct{ etcd, etcdPeer, apiserver, controllerManager int }
 // upControlPlane runs a control plane until the context ends or a part of it
 // does, and leaves nothing behind.
 func upControlPlane(ctx context.Context, binaries map[string]string, kubeconfig string, ready func(started) error) (err error) {
-	dir, err := newRunDir(os.TempDir())
+	dir, err := newRunDir(ctx, os.TempDir())
 	if err != nil {
 		return err
 	}

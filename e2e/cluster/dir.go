@@ -17,13 +17,13 @@ type runDir struct {
 	unlock func()
 }
 
-func newRunDir(parent string) (*runDir, error) {
+func newRunDir(ctx context.Context, parent string) (*runDir, error) {
 	sweep(parent)
 	path, err := os.MkdirTemp(parent, dirPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a folder for the cluster: %w", err)
 	}
-	unlock, err := lockFile(context.Background(), filepath.Join(path, "lock"), func() {})
+	unlock, err := lockFile(ctx, filepath.Join(path, "lock"), func() {})
 	if err != nil {
 		_ = os.RemoveAll(path)
 		return nil, err

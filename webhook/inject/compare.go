@@ -155,9 +155,9 @@ func compareList[T any](path string, current, wanted []T, fieldsOf func([]T) []F
 	var changes []Change
 	left, leftFields := slices.Clone(current), fieldsOf(current)
 	wantedFields := fieldsOf(wanted)
-	for i := len(left) - 1; i >= 0; i-- {
+	for i, l := range slices.Backward(left) {
 		if !slices.Contains(wantedFields, leftFields[i]) {
-			changes = append(changes, Change{Field: leftFields[i], Path: at(path, i), Old: left[i]})
+			changes = append(changes, Change{Field: leftFields[i], Path: at(path, i), Old: l})
 			left, leftFields = slices.Delete(left, i, i+1), slices.Delete(leftFields, i, i+1)
 		}
 	}

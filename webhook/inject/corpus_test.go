@@ -60,8 +60,7 @@ func TestCorpus(t *testing.T) {
 // render gives what comes out of a case as its files.
 func render(t *testing.T, c corpus.Case, result inject.Result, err error) map[string]string {
 	t.Helper()
-	var rejected *inject.RejectedError
-	if errors.As(err, &rejected) {
+	if rejected, ok := errors.AsType[*inject.RejectedError](err); ok {
 		return map[string]string{corpus.FileError: rejected.Error() + "\n"}
 	}
 	if err != nil {

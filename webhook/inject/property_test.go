@@ -57,8 +57,7 @@ func checkProperties(t *testing.T, set *appsv1.StatefulSet) {
 	t.Helper()
 	came := object(t, set)
 	result, err := inject.Inject(came, policy.Defaults())
-	var rejected *inject.RejectedError
-	if errors.As(err, &rejected) {
+	if _, ok := errors.AsType[*inject.RejectedError](err); ok {
 		t.Fatalf("a valid set is rejected: %v", err)
 	}
 	if err != nil {

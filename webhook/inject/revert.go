@@ -161,7 +161,7 @@ func revertJavaOptions(vars []corev1.EnvVar, item recordItem) []corev1.EnvVar {
 		return vars
 	}
 	value := vars[at].Value
-	for _, option := range strings.Fields(strings.TrimPrefix(put.Value, old.Value)) {
+	for option := range strings.FieldsSeq(strings.TrimPrefix(put.Value, old.Value)) {
 		value = dropOption(value, option)
 	}
 	reverted := slices.Clone(vars)

@@ -140,8 +140,8 @@ func Repair(current, wanted *corev1.Service) {
 	if current.Spec.Type != wanted.Spec.Type { // what belonged to the other type must go with it
 		current.Spec.LoadBalancerClass, current.Spec.HealthCheckNodePort, current.Spec.AllocateLoadBalancerNodePorts = nil, 0, nil
 		current.Spec.ExternalTrafficPolicy, current.Spec.ExternalName = "", ""
-		current.Spec.LoadBalancerSourceRanges = nil //nolint:staticcheck // deprecated fields must go too
-		current.Spec.LoadBalancerIP = ""            //nolint:staticcheck // deprecated fields must go too
+		current.Spec.LoadBalancerSourceRanges = nil
+		current.Spec.LoadBalancerIP = ""
 	}
 	current.Spec.Type = wanted.Spec.Type
 	current.Spec.Selector = maps.Clone(wanted.Spec.Selector)

@@ -21,8 +21,7 @@ import (
 func (r *reconciler) backfill(ctx context.Context, set *appsv1.StatefulSet) (bool, error) {
 	object := inject.Object{Set: set}
 	result, err := inject.Review(object, object, r.settings())
-	var rejected *inject.RejectedError
-	if errors.As(err, &rejected) {
+	if rejected, ok := errors.AsType[*inject.RejectedError](err); ok {
 		r.metrics.backfills.WithLabelValues("rejected").Inc()
 		r.event(set, nil, corev1.EventTypeWarning, eventCannotInject, rejected.Error())
 		return false, nil // trying again helps nobody before the set changes

@@ -107,8 +107,7 @@ func readFiles(names []string) ([]render.Input, error) {
 
 // cannotRead names a file once: the errors of package os name it too.
 func cannotRead(name string, err error) error {
-	var of *fs.PathError
-	if errors.As(err, &of) {
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
 		err = of.Err
 	}
 	return fmt.Errorf("cannot read %s: %w", name, err)

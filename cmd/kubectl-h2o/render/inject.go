@@ -195,8 +195,7 @@ func (r *renderer) put(e *edit, changes []inject.Change) error {
 // reason is about the whole object.
 func (r *renderer) refuse(o *object, err error) error {
 	refused := o.at.fail(err)
-	var e *DocumentError
-	if errors.As(refused, &e) {
+	if e, ok := errors.AsType[*DocumentError](refused); ok {
 		e.Object = o.title()
 	}
 	return refused

@@ -121,8 +121,7 @@ func (c chunk) json(at origin) ([]*object, error) {
 		if err == io.EOF { //nolint:errorlint // the decoder gives it unwrapped
 			return documents, nil
 		}
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			return nil, at.fail(&lineError{lineAt(c.text, syntax.Offset), err})
 		}
 		if err != nil {
@@ -160,7 +159,7 @@ func (c chunk) yaml(at origin) ([]*object, error) {
 		o.node = node
 		err = checkDuplicates(node)
 	case bytes.Equal(bytes.TrimSpace(document), []byte("null")):
-		return nil, nil //nolint:nilerr // there is no tree of nothing
+		return nil, nil
 	default: // what only kubectl's reader takes is checked by it
 		_, err = kyaml.YAMLToJSONStrict([]byte(c.text))
 	}

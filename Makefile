@@ -1,0 +1,79 @@
+# Everything a developer or CI does. `make help` lists the targets.
+# No C compiler is needed, but for `make race`.
+export CGO_ENABLED := 0
+export GOWORK := off
+
+GO      ?= go
+ONCE    ?=
+FUZZTIME ?= 1m
+# The modules of this repository that hold code of ours.
+MODULES := . e2e/cluster
+TOOL    := $(GO) tool -modfile=tools/go.mod
+SAMPLE  := config/samples/plain.yaml
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+
+##@ Use
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Show the main job on a real control plane, until Ctrl-C (ONCE=1: check it and end)
+	@printf '\n── What the user writes: %s\n' $(SAMPLE); cat $(SAMPLE)
+	@printf '\n── What the injection makes of it (compiling the injector first)\n'
+	@$(GO) run ./e2e/show $(SAMPLE)
+	@mkdir -p bin; printf '\n── Compiling the demonstration\n'; $(GO) build -o bin/run ./e2e/run
+	@exec bin/run $(if $(ONCE),-once)
+
+.PHONY: build
+build: ## Build the server and the kubectl plugin into bin/
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+##@ Check
+
+.PHONY: test
+test: control-plane ## Unit, property, golden and API tests, against a real API server
+	$(GO) test -timeout 20m ./...
+	cd e2e/cluster && $(GO) test -timeout 10m ./...
+
+.PHONY: control-plane
+control-plane: ## Build the real control plane that the tests use, once
+	@cd e2e/cluster && $(GO) run . build
+
+.PHONY: race
+race: ## Unit tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race ./certs/... ./cmd/... ./config/... ./internal/... ./webhook/...
+
+.PHONY: lint
+lint: ## Lint everything
+	@$(foreach m,$(MODULES),echo "lint $(m)"; (bin=$$($(TOOL) -n golangci-lint) && cd $(m) && $$bin run --config $(CURDIR)/.golangci.yaml ./...) &&) true
+
+.PHONY: verify
+verify: ## Fail on anything stale: modules, formatting, manifests
+	@$(foreach m,$(MODULES) tools e2e/cluster/parts/etcd e2e/cluster/parts/kubernetes,echo "verify $(m)/go.mod"; (cd $(m) && $(GO) mod tidy -diff) &&) true
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "not formatted: run gofmt -w"; exit 1; }
+
+.PHONY: golden
+golden: ## Write what comes out into the golden cases, to be read in review
+	$(GO) test ./webhook/inject ./cmd/kubectl-h2o -update
+
+.PHONY: bench
+bench: ## Time the injection and the whole handler beside one that only allows
+	@$(GO) run ./internal/bench
+
+.PHONY: fuzz
+fuzz: ## Look for StatefulSets that break a guarantee, for FUZZTIME
+	$(GO) test ./webhook/inject -run '^$$' -fuzz FuzzGuarantees -fuzztime $(FUZZTIME)
+
+.PHONY: cover
+cover: ## Show what the unit tests do not reach
+	$(GO) test -coverprofile=bin/cover.out -coverpkg=./webhook/...,./certs/...,./cmd/... ./certs/... ./cmd/... ./config/... ./webhook/...
+	$(GO) tool cover -func=bin/cover.out | sort -k3 -n | head -40
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities (asks the public database)
+	$(TOOL) govulncheck ./...
