@@ -50,11 +50,13 @@ race: ## Unit tests under the race detector (needs a C compiler)
 
 .PHONY: lint
 lint: ## Lint everything
-	@$(foreach m,$(MODULES),echo "lint $(m)"; (bin=$$($(TOOL) -n golangci-lint) && cd $(m) && $$bin run --config $(CURDIR)/.golangci.yaml ./...) &&) true
+	@set -e; bin=$$($(TOOL) -n golangci-lint); for m in $(MODULES); do \
+		echo "lint $$m"; (cd $$m && $$bin run --config $(CURDIR)/.golangci.yaml ./...); done
 
 .PHONY: verify
 verify: ## Fail on anything stale: modules, formatting, manifests
-	@$(foreach m,$(MODULES) tools e2e/cluster/parts/etcd e2e/cluster/parts/kubernetes,echo "verify $(m)/go.mod"; (cd $(m) && $(GO) mod tidy -diff) &&) true
+	@set -e; for m in $(MODULES) tools e2e/cluster/parts/etcd e2e/cluster/parts/kubernetes; do \
+		echo "verify $$m/go.mod"; (cd $$m && $(GO) mod tidy -diff); done
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "not formatted: run gofmt -w"; exit 1; }
 
 .PHONY: golden

@@ -83,7 +83,7 @@ func TestConfigure(t *testing.T) {
 	}
 	source := &SelfSigned{}
 	source.served.Store(&leaf)
-	config := &tls.Config{} //nolint:gosec // Configure sets what is missing
+	config := &tls.Config{}
 	Configure(source)(config)
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	if err != nil {
@@ -96,7 +96,7 @@ func TestConfigure(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_ = connection.(*tls.Conn).Handshake()
+			_ = connection.(*tls.Conn).HandshakeContext(t.Context())
 			_ = connection.Close()
 		}
 	}()

@@ -22,8 +22,10 @@ const helperMode = "CLUSTER_TEST_HELPER"
 func TestMain(m *testing.M) {
 	switch os.Getenv(helperMode) {
 	case "stubborn": // ends only when it is killed
-		signal.Ignore(syscall.SIGTERM)
-		select {}
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGTERM)
+		for range asked {
+		}
 	case "fails":
 		fmt.Println("line one\nthe reason")
 		os.Exit(3)

@@ -151,10 +151,7 @@ func (r *renderer) review(e *edit) (inject.Result, error) {
 		r.assumed = true
 		r.warn(e.came, "it names no namespace: its names are made for namespace %q, so apply it there", r.opts.Namespace)
 	}
-	was, is, err := r.brainObjects(e)
-	if err != nil {
-		return inject.Result{}, err
-	}
+	was, is := r.brainObjects(e)
 	if was.Set.ResourceVersion == "" {
 		was = inject.Object{}
 	}
@@ -163,12 +160,12 @@ func (r *renderer) review(e *edit) (inject.Result, error) {
 
 // brainObjects gives a StatefulSet as it came and as edited so far, with the
 // namespace that it goes to.
-func (r *renderer) brainObjects(e *edit) (was, is inject.Object, err error) {
+func (r *renderer) brainObjects(e *edit) (was, is inject.Object) {
 	was = inject.Object{Set: e.came.set.DeepCopy(), JSON: e.came.json}
 	was.Set.Namespace = r.namespaceOf(e.came)
 	is = inject.Object{Set: was.Set.DeepCopy(), JSON: e.json}
 	is.Set.Labels = e.labels
-	return was, is, nil
+	return was, is
 }
 
 // put puts out a StatefulSet with the brain's changes.

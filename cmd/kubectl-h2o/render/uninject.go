@@ -95,10 +95,7 @@ func hasRecord(set *appsv1.StatefulSet) bool {
 // takeBack has the brain revert a StatefulSet. One that a server holds is to it
 // an update that takes the label away, so that what cannot be changed stays.
 func (r *renderer) takeBack(e *edit) (inject.Result, error) {
-	was, is, err := r.brainObjects(e)
-	if err != nil {
-		return inject.Result{}, err
-	}
+	was, is := r.brainObjects(e)
 	if was.Set.ResourceVersion == "" {
 		return inject.Uninject(is), nil
 	}
