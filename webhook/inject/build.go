@@ -90,9 +90,7 @@ func chooseContainer(set *appsv1.StatefulSet, named string) (*corev1.Container, 
 		return c, nil
 	}
 	for i := range containers {
-		if slices.ContainsFunc(containers[i].Ports, func(p corev1.ContainerPort) bool {
-			return p.ContainerPort == policy.PortREST && protocol(p) == corev1.ProtocolTCP
-		}) {
+		if declares(containers[i].Ports, corev1.ContainerPort{ContainerPort: policy.PortREST}) {
 			return &containers[i], nil
 		}
 	}
@@ -182,7 +180,7 @@ func (b *builder) injectPorts(apiPort int32) {
 				continue // two equal host ports in one pod are invalid
 			}
 		}
-		if slices.ContainsFunc(ports, func(had corev1.ContainerPort) bool { return portKey(had) == portKey(p) }) {
+		if declares(ports, p) {
 			continue
 		}
 		if slices.ContainsFunc(ports, func(had corev1.ContainerPort) bool { return had.Name == p.Name }) {
@@ -197,18 +195,26 @@ func (b *builder) injectPorts(apiPort int32) {
 // run at the same time as H2O; on the host's network that is every container.
 func (b *builder) listens(p corev1.ContainerPort) string {
 	spec := &b.set.Spec.Template.Spec
-	others := slices.Clone(spec.Containers)
-	for i := range spec.InitContainers {
-		if c := spec.InitContainers[i]; spec.HostNetwork || c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			others = append(others, c)
+	for i := range spec.Containers {
+		if c := &spec.Containers[i]; c.Name != b.container.Name && declares(c.Ports, p) {
+			return c.Name
 		}
 	}
-	for i := range others {
-		if others[i].Name != b.container.Name && slices.ContainsFunc(others[i].Ports, func(had corev1.ContainerPort) bool { return portKey(had) == portKey(p) }) {
-			return others[i].Name
+	for i := range spec.InitContainers {
+		c := &spec.InitContainers[i]
+		stays := c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		if (stays || spec.HostNetwork) && declares(c.Ports, p) {
+			return c.Name
 		}
 	}
 	return ""
+}
+
+// declares says whether a port's number and protocol are in a list.
+func declares(ports []corev1.ContainerPort, p corev1.ContainerPort) bool {
+	return slices.ContainsFunc(ports, func(had corev1.ContainerPort) bool {
+		return had.ContainerPort == p.ContainerPort && protocol(had) == protocol(p)
+	})
 }
 
 // injectProbe sets the readiness probe that H2O documents.

@@ -74,6 +74,8 @@ type Change struct {
 	// another document than one with an empty list.
 	makes []parent
 	drops string
+	// encoded is New as JSON, where it was rendered before.
+	encoded json.RawMessage
 }
 
 type parent struct{ path, value string }
@@ -187,13 +189,6 @@ func compact(value any) string {
 	return string(b)
 }
 
-// operation is one operation of a JSON patch (RFC 6902).
-type operation struct {
-	Op    string          `json:"op"`
-	Path  string          `json:"path"`
-	Value json.RawMessage `json:"value,omitempty"`
-}
-
 // Patch renders changes as a JSON patch (RFC 6902), nil when there are none.
 // It touches exactly the changes' paths, so fields that this build does not
 // know survive.
@@ -201,28 +196,45 @@ func Patch(changes []Change) ([]byte, error) {
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	ops := make([]operation, 0, len(changes)+4)
-	for _, c := range changes {
+	patch := append(make([]byte, 0, 256*len(changes)+2048), '[')
+	for i := range changes {
+		c := &changes[i]
 		for _, m := range c.makes {
-			ops = append(ops, operation{Op: "add", Path: m.path, Value: json.RawMessage(m.value)})
+			patch = appendOperation(patch, "add", m.path, json.RawMessage(m.value))
 		}
-		op := operation{Op: "remove", Path: c.Path}
-		if c.New != nil {
-			value, err := json.Marshal(c.New)
-			if err != nil {
+		value := c.encoded
+		if value == nil {
+			var err error
+			if value, err = encode(c.New); err != nil {
 				return nil, fmt.Errorf("cannot render %s: %w", c.Field, err)
 			}
-			op.Op, op.Value = "replace", value
-			if c.Old == nil {
-				op.Op = "add"
-			}
 		}
-		ops = append(ops, op)
+		switch {
+		case c.New == nil:
+			patch = appendOperation(patch, "remove", c.Path, nil)
+		case c.Old == nil:
+			patch = appendOperation(patch, "add", c.Path, value)
+		default:
+			patch = appendOperation(patch, "replace", c.Path, value)
+		}
 		if c.drops != "" {
-			ops = append(ops, operation{Op: "remove", Path: c.drops})
+			patch = appendOperation(patch, "remove", c.drops, nil)
 		}
 	}
-	return json.Marshal(ops)
+	patch[len(patch)-1] = ']' // in the place of the last comma
+	return patch, nil
+}
+
+// appendOperation appends one operation and a comma. A pointer needs no
+// escaping in JSON: it is made of field names, positions and label keys.
+func appendOperation(patch []byte, op, path string, value json.RawMessage) []byte {
+	patch = append(patch, `{"op":"`...)
+	patch = append(patch, op...)
+	patch = append(patch, `","path":"`...)
+	patch = append(patch, path...)
+	patch = append(patch, '"')
+	patch = appendMember(patch, "value", value)
+	return append(patch, "},"...)
 }
 
 // Apply makes changes in the JSON document of the object that they were decided for.
@@ -242,7 +254,7 @@ func Apply(document []byte, changes []Change) ([]byte, error) {
 	return changed, nil
 }
 
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+
 // pointer escapes one element of a JSON pointer.
-func pointer(element string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(element)
-}
+func pointer(element string) string { return pointerEscapes.Replace(element) }

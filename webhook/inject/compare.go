@@ -31,10 +31,11 @@ func compareSpec(current, wanted *appsv1.StatefulSetSpec) []Change {
 	var changes []Change
 	changes = appendScalar(changes, AtServiceName, current.ServiceName, wanted.ServiceName)
 	changes = appendScalar(changes, AtPodManagementPolicy, current.PodManagementPolicy, wanted.PodManagementPolicy)
-	if !apiequality.Semantic.DeepEqual(current.UpdateStrategy, wanted.UpdateStrategy) {
+	was, is := current.UpdateStrategy, wanted.UpdateStrategy
+	if was.Type != is.Type || was.RollingUpdate != is.RollingUpdate && !apiequality.Semantic.DeepEqual(was.RollingUpdate, is.RollingUpdate) {
 		changes = append(changes, Change{
 			Field: Field{At: AtUpdateStrategy}, Path: "/spec/updateStrategy",
-			Old: orNil(current.UpdateStrategy), New: orNil(wanted.UpdateStrategy),
+			Old: orNil(was), New: orNil(is),
 		})
 	}
 	return changes
@@ -51,9 +52,9 @@ func appendScalar[T ~string](changes []Change, at At, current, wanted T) []Chang
 }
 
 // orNil gives nil for the zero value, which is left out of documents.
-func orNil[T any](value T) any {
+func orNil[T comparable](value T) any {
 	var zero T
-	if apiequality.Semantic.DeepEqual(value, zero) {
+	if value == zero {
 		return nil
 	}
 	return value

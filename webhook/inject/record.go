@@ -3,6 +3,7 @@ package inject
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 
@@ -26,25 +27,46 @@ type recordItem struct {
 	New json.RawMessage `json:"new,omitempty"`
 }
 
-// newRecord writes down changes; the record annotation itself is not among them.
+// newRecord writes down changes; the record annotation itself is not among
+// them. Values are encoded once here and once more used by Patch, which is why
+// the document is put together by hand: it is most of an injection's time.
 func newRecord(changes []Change) (string, error) {
-	r := record{Version: recordVersion, Changes: make([]recordItem, 0, len(changes))}
-	for _, c := range changes {
+	text := append(make([]byte, 0, 256*(len(changes)+1)), `{"version":`...)
+	text = append(strconv.AppendInt(text, recordVersion, 10), `,"changes":[`...)
+	for i := range changes {
+		c := &changes[i]
+		field, err := json.Marshal(c.Field)
+		if err != nil {
+			return "", fmt.Errorf("cannot record %s: %w", c.Field, err)
+		}
 		old, err := encode(c.Old)
 		if err != nil {
 			return "", fmt.Errorf("cannot record %s: %w", c.Field, err)
 		}
-		current, err := encode(c.New)
-		if err != nil {
+		if c.encoded, err = encode(c.New); err != nil {
 			return "", fmt.Errorf("cannot record %s: %w", c.Field, err)
 		}
-		r.Changes = append(r.Changes, recordItem{Field: c.Field, Old: old, New: current})
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(text, field[:len(field)-1]...) // an object is never empty here: At is always written
+		text = appendMember(text, "old", old)
+		text = appendMember(text, "new", c.encoded)
+		text = append(text, '}')
 	}
-	encoded, err := json.Marshal(r)
-	if err != nil {
-		return "", fmt.Errorf("cannot record changes: %w", err)
+	return string(append(text, "]}"...)), nil
+}
+
+// appendMember appends a further member to a JSON object, and nothing where
+// there is no value.
+func appendMember(text []byte, name string, value json.RawMessage) []byte {
+	if value == nil {
+		return text
 	}
-	return string(encoded), nil
+	text = append(text, `,"`...)
+	text = append(text, name...)
+	text = append(text, `":`...)
+	return append(text, value...)
 }
 
 // encode renders a value as JSON, and no value as nothing.

@@ -15,8 +15,12 @@ import (
 
 // revert gives the StatefulSet as its user means it: what the record says we
 // put there is taken back, unless somebody has changed it since. Without a
-// record it is the set as it is. The record itself is never the user's.
+// record it is the set as it is, which is then not copied. The record itself is
+// never the user's.
 func revert(set *appsv1.StatefulSet, r *record) *appsv1.StatefulSet {
+	if _, has := set.Annotations[policy.AnnotationInjected]; !has && r == nil {
+		return set
+	}
 	user := editable(set)
 	dropAnnotation(user, policy.AnnotationInjected)
 	if r == nil {

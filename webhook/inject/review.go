@@ -68,7 +68,7 @@ func Uninject(object Object) Result { return uninjectFrom(Object{}, object) }
 
 func uninjectFrom(old, object Object) Result {
 	rec, warnings := recordFor(old.Set, object.Set)
-	user := revert(object.Set, rec)
+	user := editable(revert(object.Set, rec))
 	for _, name := range policy.WrittenAnnotations() {
 		dropAnnotation(user, name)
 	}
@@ -91,8 +91,9 @@ func uninjectFrom(old, object Object) Result {
 func injectInto(old, object Object, defaults policy.Settings) (Result, error) {
 	rec, warnings := recordFor(old.Set, object.Set)
 	meant := revert(object.Set, rec)
-	user := editable(meant)
+	user := meant
 	if old.Set != nil {
+		user = editable(meant)
 		keepImmutable(user, old.Set)
 	}
 	wanted, err := keepStored(old, object, user)
