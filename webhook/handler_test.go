@@ -212,6 +212,16 @@ func TestLargeSet(t *testing.T) {
 	}
 }
 
+// TestAudit proves what the API server's audit log is told.
+func TestAudit(t *testing.T) {
+	server, _ := newServer(policy.Defaults())
+	response := post(t, server, encode(t, review(nil, []byte(plain))))
+	want := map[string]string{"outcome": "injected", "changes": "14"}
+	if diff := cmp.Diff(want, response.AuditAnnotations); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // TestMetrics proves what one injection counts.
 func TestMetrics(t *testing.T) {
 	server, metrics := newServer(policy.Defaults())

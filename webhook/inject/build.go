@@ -123,9 +123,13 @@ func (b *builder) injectSpec() {
 		return
 	}
 	if customStrategy(spec.UpdateStrategy) {
-		b.warn(ReasonWholeRestart, "spec.updateStrategy is replaced by OnDelete: %s; annotation %s: keep would keep it", ReasonWholeRestart.Explain(), policy.AnnotationUpdateStrategy)
+		b.warnings = append(b.warnings, strategyReplaced())
 	}
 	spec.UpdateStrategy = appsv1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType}
+}
+
+func strategyReplaced() Warning {
+	return newWarning(ReasonWholeRestart, "spec.updateStrategy is replaced by OnDelete: %s; annotation %s: keep would keep it", ReasonWholeRestart.Explain(), policy.AnnotationUpdateStrategy)
 }
 
 // customStrategy says whether a user chose an update strategy: where nobody did

@@ -39,26 +39,25 @@ func keepImmutable(object, old *appsv1.StatefulSet) string {
 //
 // It is nil where something did change: also where the stored template counts
 // other nodes than replicas, which happens when only the scale was written.
-func keepStored(old, object Object, user *appsv1.StatefulSet) (*appsv1.StatefulSet, error) {
+func keepStored(old, object Object, user *appsv1.StatefulSet) (*appsv1.StatefulSet, []Warning, error) {
 	if !Managed(old.Set) || !sameSettings(old.Set, object.Set) || replicas(old.Set) != replicas(object.Set) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	rec, err := readRecord(old.Set)
 	if err != nil || rec == nil || !counts(old.Set) {
-		return nil, nil //nolint:nilerr // a stored set without a readable record is injected anew
+		return nil, nil, nil //nolint:nilerr // a stored set without a readable record is injected anew
 	}
 	oldUser := revert(old.Set, rec)
 	if !sameTemplate(&oldUser.Spec.Template, &user.Spec.Template) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	same, err := sameDocument(old, oldUser, object, user)
 	if err != nil || !same {
-		return nil, err
+		return nil, nil, err
 	}
 	wanted := editable(user)
 	wanted.Spec.Template = old.Set.Spec.Template
-	keepStrategy(wanted, old.Set)
-	return wanted, nil
+	return wanted, keepStrategy(wanted, oldUser, old.Set), nil
 }
 
 // counts says whether some container of an injected set expects as many nodes
@@ -71,11 +70,17 @@ func counts(set *appsv1.StatefulSet) bool {
 }
 
 // keepStrategy keeps the stored update strategy where the annotation does not
-// leave it to the user; it stands outside of the template and restarts nobody.
-func keepStrategy(wanted, old *appsv1.StatefulSet) {
-	if policy.UpdateStrategy(old.Annotations[policy.AnnotationUpdateStrategy]) != policy.UpdateKeep {
-		wanted.Spec.UpdateStrategy = old.Spec.UpdateStrategy
+// leave it to the user, and warns one who has just chosen another.
+func keepStrategy(wanted, oldUser, old *appsv1.StatefulSet) []Warning {
+	if policy.UpdateStrategy(old.Annotations[policy.AnnotationUpdateStrategy]) == policy.UpdateKeep {
+		return nil
 	}
+	asked := wanted.Spec.UpdateStrategy
+	wanted.Spec.UpdateStrategy = old.Spec.UpdateStrategy
+	if !customStrategy(asked) || apiequality.Semantic.DeepEqual(asked, oldUser.Spec.UpdateStrategy) {
+		return nil
+	}
+	return []Warning{strategyReplaced()}
 }
 
 // sameSettings says whether two sets carry the same annotations for us.

@@ -96,19 +96,18 @@ func injectInto(old, object Object, defaults policy.Settings) (Result, error) {
 		user = editable(meant)
 		keepImmutable(user, old.Set)
 	}
-	wanted, err := keepStored(old, object, user)
+	wanted, said, err := keepStored(old, object, user)
 	if err != nil {
 		return Result{}, err
 	}
 	if wanted == nil {
-		var said []Warning
 		if wanted, said, err = build(user, old.Set, defaults); err != nil {
 			return Result{}, err
 		}
-		warnings = append(warnings, said...)
 	}
+	warnings = append(warnings, said...)
 	changes := compare(meant, wanted)
-	said, err := writeRecord(changes, wanted)
+	said, err = writeRecord(changes, wanted)
 	if err != nil {
 		return Result{}, err
 	}
