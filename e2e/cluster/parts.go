@@ -26,10 +26,10 @@ const kubernetes = "k8s.io/kubernetes"
 // parts are in the order in which they are built. Their times were measured on
 // a machine with 2 cores; they are only ever shown as an estimate.
 var parts = []part{
-	{"etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", 60 * time.Second},
-	{"kube-apiserver", "kubernetes", kubernetes + "/cmd/kube-apiserver", kubernetes, 240 * time.Second},
-	{"kube-controller-manager", "kubernetes", kubernetes + "/cmd/kube-controller-manager", kubernetes, 80 * time.Second},
-	{"kubectl", "kubernetes", kubernetes + "/cmd/kubectl", kubernetes, 30 * time.Second},
+	{"etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", 70 * time.Second},
+	{"kube-apiserver", "kubernetes", kubernetes + "/cmd/kube-apiserver", kubernetes, 340 * time.Second},
+	{"kube-controller-manager", "kubernetes", kubernetes + "/cmd/kube-controller-manager", kubernetes, 130 * time.Second},
+	{"kubectl", "kubernetes", kubernetes + "/cmd/kubectl", kubernetes, 40 * time.Second},
 }
 
 // controlPlaneParts are what a control plane needs; a client is one of them.
