@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/h2o-webhook/h2o-webhook/e2e/harness"
 	"github.com/h2o-webhook/h2o-webhook/webhook/inject"
 )
 
@@ -84,6 +85,35 @@ func (e *test) back() {
 	}
 }
 
+// uninstall stops the webhook and takes its configuration away, so that nobody
+// asks for it. It returns the address for install.
+func (e *test) uninstall() string {
+	e.Helper()
+	server.Stop()
+	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	if err := cluster.Client.Get(e.Context(), client.ObjectKey{Name: harness.Configuration}, configuration); err != nil {
+		e.Fatal(err)
+	}
+	if err := cluster.Unregister(e.Context()); err != nil {
+		e.Fatal(err)
+	}
+	return strings.TrimSuffix(*configuration.Webhooks[0].ClientConfig.URL, "/mutate-statefulset")
+}
+
+// install is the opposite of uninstall. It does nothing where that is done.
+func (e *test) install(url string, args ...string) {
+	e.Helper()
+	if server.Running() {
+		return
+	}
+	if err := cluster.Register(e.Context(), url); err != nil {
+		e.Fatal(err)
+	}
+	if err := server.Start(e.Context(), args...); err != nil {
+		e.Fatal(err)
+	}
+}
+
 // TestBackfill proves that sets written while the product was not installed are
 // found, and that those injected before are not touched by a webhook with other
 // defaults.
@@ -91,15 +121,7 @@ func TestBackfill(t *testing.T) {
 	e := newTest(t)
 	e.kubectl(strings.ReplaceAll(managed, "name: demo", "name: before"), "apply", "-f", "-")
 	before := e.settled("before")
-	server.Stop()
-	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
-	if err := cluster.Client.Get(t.Context(), client.ObjectKey{Name: "h2o-webhook"}, configuration); err != nil {
-		t.Fatal(err)
-	}
-	url := strings.TrimSuffix(*configuration.Webhooks[0].ClientConfig.URL, "/mutate-statefulset")
-	if err := cluster.Unregister(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	url := e.uninstall()
 	e.eventually("a managed set is let through uninjected", func(context.Context) error {
 		_, _, err := e.tryKubectl(managed, "apply", "-f", "-")
 		return err
@@ -109,12 +131,7 @@ func TestBackfill(t *testing.T) {
 	}
 	bad := strings.Replace(strings.ReplaceAll(managed, "name: demo", "name: bad"), "labels:", "annotations: {h2o.ai/oops: x}\n  labels:", 1)
 	e.kubectl(bad, "apply", "-f", "-")
-	if err := cluster.Register(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Start(t.Context(), "--cluster-domain", "corp.example"); err != nil {
-		t.Fatal(err)
-	}
+	e.install(url, "--cluster-domain", "corp.example")
 	e.eventually("the set is injected", func(context.Context) error {
 		if !inject.Injected(e.set("demo")) {
 			return fmt.Errorf("it is not")
@@ -128,8 +145,15 @@ func TestBackfill(t *testing.T) {
 	e.hasServices(set)
 	e.hasEvent("demo", "Injected", "changes made this StatefulSet an H2O cluster")
 	e.hasEvent("bad", "CannotInject", "annotation h2o.ai/oops is unknown")
+	for i := range 5 {
+		e.kubectl("", "patch", "statefulset", "bad", "--subresource=status", "--type=merge", "-p", fmt.Sprintf(`{"status":{"collisionCount":%d}}`, i))
+	}
 	e.kubectl("", "label", "statefulset", "before", "touched=true")
 	e.unmoved(before)
+	e.stir("demo", 1) // the reconciler has seen the status too
+	if got := e.events("bad", "CannotInject"); got != 1 {
+		t.Errorf("want the rejection said once, got %d events", got)
+	}
 	server.Stop()
 	e.back()
 	e.unmoved(before)

@@ -94,12 +94,19 @@ func TestDrift(t *testing.T) {
 		service string
 		change  func(*corev1.Service)
 	}{
-		"a selector":           {"demo", func(s *corev1.Service) { s.Spec.Selector = map[string]string{"a": "b"} }},
-		"not ready addresses":  {"demo", func(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = false }},
-		"another port":         {"demo-leader", func(s *corev1.Service) { s.Spec.Ports[0].Port = 80 }},
-		"another target":       {"demo-leader", func(s *corev1.Service) { s.Spec.Ports[0].TargetPort.IntVal = 80 }},
-		"one port more":        {"demo-leader", func(s *corev1.Service) { s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: "x", Port: 9}) }},
-		"another type":         {"demo-leader", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeLoadBalancer }},
+		"a selector":          {"demo", func(s *corev1.Service) { s.Spec.Selector = map[string]string{"a": "b"} }},
+		"not ready addresses": {"demo", func(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = false }},
+		"another port":        {"demo-leader", func(s *corev1.Service) { s.Spec.Ports[0].Port = 80 }},
+		"another target":      {"demo-leader", func(s *corev1.Service) { s.Spec.Ports[0].TargetPort.IntVal = 80 }},
+		"one port more":       {"demo-leader", func(s *corev1.Service) { s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: "x", Port: 9}) }},
+		"another type":        {"demo-leader", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeLoadBalancer }},
+		"a node port":         {"demo-leader", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeNodePort }},
+		"an outside name": {"demo-leader", func(s *corev1.Service) {
+			s.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.org"}
+		}},
+		"an outside name, headless": {"demo", func(s *corev1.Service) {
+			s.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.org"}
+		}},
 		"a label of ours":      {"demo", func(s *corev1.Service) { delete(s.Labels, "h2o.ai/service") }},
 		"the label that marks": {"demo", func(s *corev1.Service) { delete(s.Labels, "app.kubernetes.io/managed-by") }},
 	} {

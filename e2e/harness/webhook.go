@@ -200,6 +200,9 @@ func (w *Webhook) Stop() {
 	w.process = nil
 }
 
+// Running says whether Start was called and Stop was not.
+func (w *Webhook) Running() bool { return w.process != nil }
+
 // LogTail gives the last lines that the webhook wrote.
 func (w *Webhook) LogTail() string {
 	text, err := os.ReadFile(w.Log)

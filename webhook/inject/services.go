@@ -82,7 +82,7 @@ func MadeByUs(s *corev1.Service) bool { return s.Labels[LabelManagedBy] == Manag
 // the discovery Service of an injected set; empty when it fits.
 func CanDiscover(s *corev1.Service, set *appsv1.StatefulSet) []string {
 	var problems []string
-	if s.Spec.ClusterIP != corev1.ClusterIPNone {
+	if !Headless(s) {
 		problems = append(problems, "is not headless: H2O needs clusterIP: None to find every node")
 	}
 	if len(s.Spec.Ports) == 0 {
@@ -107,6 +107,9 @@ func ServiceProblem(set *appsv1.StatefulSet) string {
 	return fmt.Sprintf("spec.serviceName %q is no valid name of a Service: want at most 63 lower-case letters, digits and dashes, a letter first", name)
 }
 
+// Headless says whether a Service has no address of its own, but its pods' only.
+func Headless(s *corev1.Service) bool { return s.Spec.ClusterIP == corev1.ClusterIPNone }
+
 // Drifted says whether a Service of ours differs from the one wanted in
 // anything that the product decides. What the server fills in, such as
 // addresses, and the labels and annotations of others are not looked at.
@@ -118,7 +121,7 @@ func Drifted(current, wanted *corev1.Service) bool {
 	}
 	is, want := current.Spec, wanted.Spec
 	return is.Type != want.Type || is.PublishNotReadyAddresses != want.PublishNotReadyAddresses ||
-		(is.ClusterIP == corev1.ClusterIPNone) != (want.ClusterIP == corev1.ClusterIPNone) ||
+		Headless(current) != Headless(wanted) ||
 		!maps.Equal(is.Selector, want.Selector) ||
 		!slices.EqualFunc(is.Ports, want.Ports, samePort)
 }

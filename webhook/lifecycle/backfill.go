@@ -22,13 +22,15 @@ func (r *reconciler) backfill(ctx context.Context, set *appsv1.StatefulSet) (boo
 	object := inject.Object{Set: set}
 	result, err := inject.Review(object, object, r.settings())
 	if rejected, ok := errors.AsType[*inject.RejectedError](err); ok {
-		r.metrics.backfills.WithLabelValues("rejected").Inc()
-		r.event(set, nil, corev1.EventTypeWarning, eventCannotInject, rejected.Error())
+		if r.warn(set, nil, eventCannotInject, rejected.Error()) {
+			r.metrics.backfills.WithLabelValues("rejected").Inc()
+		}
 		return false, nil // trying again helps nobody before the set changes
 	}
 	if err != nil {
 		return false, err
 	}
+	r.warn(set, nil, eventCannotInject, "")
 	if len(result.Changes) == 0 {
 		return false, nil
 	}

@@ -47,6 +47,7 @@ type reconciler struct {
 	// settings gives the defaults for an injection.
 	settings func() policy.Settings
 	metrics  *meters
+	told     told
 }
 
 // SetupWithManager adds the reconcilers to a manager, whose cache must hold what
@@ -92,6 +93,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, fmt.Errorf("cannot read statefulset: %w", err)
 	}
 	if err != nil {
+		r.told.forget(request.NamespacedName)
 		return ctrl.Result{}, r.release(ctx, request.NamespacedName)
 	}
 	if set.DeletionTimestamp != nil {

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,11 +18,12 @@ import (
 	"github.com/h2o-webhook/h2o-webhook/webhook/inject"
 )
 
-// lookAgain is when a Service that is not in our cache, because it is not ours,
-// is looked at again; formerAgain when one that is about to be collected is.
+// lookAgain is when a Service whose end or change nobody may tell us of is looked
+// at again, such as one that is not ours and thus not in our cache; soonAgain when
+// one that is about to go is.
 const (
-	lookAgain   = time.Minute
-	formerAgain = time.Second
+	lookAgain = time.Minute
+	soonAgain = time.Second
 )
 
 // reconcileServices makes the Services of an injected set what they must be.
@@ -30,9 +32,9 @@ func (r *reconciler) reconcileServices(ctx context.Context, set *appsv1.Stateful
 		return ctrl.Result{}, nil // it was rejected; there is no cluster to serve
 	}
 	wanted := []*corev1.Service{inject.LeaderService(set)}
-	if problem := inject.ServiceProblem(set); problem != "" {
-		r.event(set, nil, corev1.EventTypeWarning, eventInvalidServiceName, problem)
-	} else {
+	problem := inject.ServiceProblem(set)
+	r.warn(set, nil, eventInvalidServiceName, problem)
+	if problem == "" {
 		wanted = append(wanted, inject.DiscoveryService(set))
 	}
 	var result ctrl.Result
@@ -55,21 +57,28 @@ func (r *reconciler) reconcileService(ctx context.Context, set *appsv1.StatefulS
 	if err != nil {
 		return 0, err
 	}
-	switch stand(current, set) {
-	case absent:
-		return 0, r.create(ctx, set, wanted)
-	case ours:
-		if !inject.Drifted(current, wanted) {
-			return 0, nil
-		}
-		return 0, r.write(ctx, set, current, wanted, eventServiceRepaired, "repaired")
-	case orphan:
-		return 0, r.write(ctx, set, current, wanted, eventServiceAdopted, "adopted")
-	case former:
-		return formerAgain, nil
-	default:
+	standing := stand(current, set)
+	if standing == foreign {
 		r.reportForeign(set, current, wanted)
 		return lookAgain, nil
+	}
+	r.warn(set, wanted, eventForeignService, "")
+	switch {
+	case standing == absent:
+		return 0, r.create(ctx, set, wanted)
+	case standing == going:
+		return lookAgain, nil
+	case standing == former:
+		return soonAgain, nil
+	case inject.Headless(current) != inject.Headless(wanted):
+		// An address cannot be taken away or given, so it is made anew.
+		return soonAgain, r.remove(ctx, set, current)
+	case standing == orphan:
+		return 0, r.write(ctx, set, current, wanted, eventServiceAdopted, "adopted")
+	case inject.Drifted(current, wanted):
+		return 0, r.write(ctx, set, current, wanted, eventServiceRepaired, "repaired")
+	default:
+		return 0, nil
 	}
 }
 
@@ -106,15 +115,8 @@ func (r *reconciler) create(ctx context.Context, set *appsv1.StatefulSet, wanted
 
 // write makes a Service of ours what it must be: an update under the resource
 // version that was read, so that nothing newer and no other object is touched.
-// What others added, and what the server gave, stays. An address cannot be
-// taken away or given, so a Service that needs that is made anew.
+// What others added, and what the server gave, stays.
 func (r *reconciler) write(ctx context.Context, set *appsv1.StatefulSet, current, wanted *corev1.Service, event, action string) error {
-	if (current.Spec.ClusterIP == corev1.ClusterIPNone) != (wanted.Spec.ClusterIP == corev1.ClusterIPNone) {
-		if err := r.delete(ctx, current); err != nil {
-			return err
-		}
-		return r.create(ctx, set, wanted)
-	}
 	repaired := current.DeepCopy()
 	inject.Repair(repaired, wanted)
 	own(repaired, set)
@@ -125,17 +127,22 @@ func (r *reconciler) write(ctx context.Context, set *appsv1.StatefulSet, current
 	return nil
 }
 
+// own makes a set the controller of a Service that has none. Other owners stay.
 func own(service *corev1.Service, set *appsv1.StatefulSet) {
-	if metav1.GetControllerOf(service) == nil {
-		service.OwnerReferences = append(service.OwnerReferences, *metav1.NewControllerRef(set, statefulSetKind))
+	if metav1.GetControllerOf(service) != nil {
+		return
 	}
+	others := slices.DeleteFunc(service.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.UID == set.UID })
+	service.OwnerReferences = append(others, *metav1.NewControllerRef(set, statefulSetKind))
 }
 
-func (r *reconciler) delete(ctx context.Context, service *corev1.Service) error {
+// remove deletes the very Service that was judged.
+func (r *reconciler) remove(ctx context.Context, set *appsv1.StatefulSet, service *corev1.Service) error {
 	meant := client.Preconditions{UID: &service.UID, ResourceVersion: &service.ResourceVersion}
 	if err := r.client.Delete(ctx, service, meant); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("cannot delete service %s: %w", service.Name, err)
 	}
+	r.report(ctx, set, service, eventServiceRemoved, "removed")
 	return nil
 }
 
@@ -147,11 +154,13 @@ func (r *reconciler) reportForeign(set *appsv1.StatefulSet, current, wanted *cor
 	if role == inject.ServiceDiscovery {
 		problems = inject.CanDiscover(current, set)
 	}
-	if len(problems) == 0 {
-		return
+	note := ""
+	if len(problems) > 0 {
+		note = fmt.Sprintf("service %s %s; it is left as it is", current.Name, strings.Join(problems, "; "))
 	}
-	r.metrics.foreign.WithLabelValues(role).Inc()
-	r.event(set, current, corev1.EventTypeWarning, eventForeignService, fmt.Sprintf("service %s %s; it is left as it is", current.Name, strings.Join(problems, "; ")))
+	if r.warn(set, current, eventForeignService, note) {
+		r.metrics.foreign.WithLabelValues(role).Inc()
+	}
 }
 
 func (r *reconciler) report(ctx context.Context, set *appsv1.StatefulSet, service *corev1.Service, event, action string) {
@@ -175,10 +184,9 @@ func (r *reconciler) removeUnwanted(ctx context.Context, set *appsv1.StatefulSet
 		if stand(&made[i], set) != ours || names[made[i].Name] {
 			continue
 		}
-		if err := r.delete(ctx, &made[i]); err != nil {
+		if err := r.remove(ctx, set, &made[i]); err != nil {
 			return err
 		}
-		r.report(ctx, set, &made[i], eventServiceRemoved, "removed")
 	}
 	return nil
 }

@@ -14,6 +14,8 @@ type standing string
 const (
 	// absent: nobody has the name.
 	absent standing = "absent"
+	// going: it is being deleted, and something holds it still.
+	going standing = "going"
 	// ours: we made it for this set.
 	ours standing = "ours"
 	// orphan: made by this product, controlled by nobody: rendered by the
@@ -31,10 +33,13 @@ func stand(service *corev1.Service, set *appsv1.StatefulSet) standing {
 		return absent
 	}
 	owner := metav1.GetControllerOf(service)
+	marked := inject.MadeByUs(service)
 	switch {
-	case owner != nil && owner.UID == set.UID:
-		return ours // also when somebody took our label off it
-	case !inject.MadeByUs(service):
+	case service.DeletionTimestamp != nil:
+		return going
+	case owner != nil && owner.UID == set.UID && (marked || service.Labels[inject.LabelService] != ""):
+		return ours // also when somebody took one label of ours off it
+	case !marked:
 		return foreign
 	case owner == nil:
 		return orphan
