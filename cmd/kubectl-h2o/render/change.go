@@ -39,8 +39,8 @@ const (
 
 // setLabel makes the StatefulSet a managed one.
 func (e *edit) setLabel() error {
-	if e.labels[inject.LabelCluster] == inject.LabelClusterValue || e.came.name == "" {
-		return nil // without a name there may be no metadata; the brain refuses it
+	if e.labels[inject.LabelCluster] == inject.LabelClusterValue {
+		return nil
 	}
 	var ops []operation
 	if len(e.labels) == 0 {
@@ -48,6 +48,9 @@ func (e *edit) setLabel() error {
 		e.labels = map[string]string{}
 	}
 	e.labels[inject.LabelCluster] = inject.LabelClusterValue
+	if e.came.name == "" {
+		return nil // there may be no metadata to write to, and the brain refuses it
+	}
 	e.explanation = append(e.explanation, `set metadata.labels[`+inject.LabelCluster+`] to "`+inject.LabelClusterValue+`": marks the StatefulSet as managed`)
 	return e.do(append(ops, operation{Op: "add", Path: pathLabel, Value: []byte(`"` + inject.LabelClusterValue + `"`)})...)
 }
