@@ -109,8 +109,8 @@ func TestWarnedOnce(t *testing.T) {
 	})
 }
 
-// TestReleasedWhileAway proves that Services go also when the label went while
-// nobody was there to see it.
+// TestReleasedWhileAway proves that all of ours goes also when the label went
+// while nobody was there to see it.
 func TestReleasedWhileAway(t *testing.T) {
 	e := newTest(t)
 	for _, name := range []string{"demo", "other"} {
@@ -132,6 +132,14 @@ func TestReleasedWhileAway(t *testing.T) {
 		e.hasNoService(name)
 	}
 	e.hasEvent("demo", "ServiceRemoved", "")
+	e.hasEvent("demo", "Uninjected", "changes taken back")
+	for _, name := range []string{"demo", "other"} {
+		set := e.set(name)
+		if inject.Injected(set) {
+			t.Errorf("set %s is still injected", name)
+		}
+		e.wantEnv(set, map[string]string{"MINE": "1"})
+	}
 }
 
 func TestOtherLabelValue(t *testing.T) {

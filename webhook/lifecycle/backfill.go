@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -34,18 +35,41 @@ func (r *reconciler) backfill(ctx context.Context, set *appsv1.StatefulSet) (boo
 	if len(result.Changes) == 0 {
 		return false, nil
 	}
-	patch, err := guarded(result.Changes, set.ResourceVersion)
-	if err != nil {
-		return false, err
-	}
-	if err := r.client.Patch(ctx, set.DeepCopy(), client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldOwner)); err != nil {
+	if err := r.patch(ctx, set, result.Changes); err != nil {
 		r.metrics.backfills.WithLabelValues("failed").Inc()
-		return false, fmt.Errorf("cannot inject: %w", client.IgnoreNotFound(err))
+		return false, fmt.Errorf("cannot inject: %w", err)
 	}
 	r.metrics.backfills.WithLabelValues("injected").Inc()
 	log.FromContext(ctx).Info("statefulset injected", "uid", set.UID, "changes", len(result.Changes))
 	r.event(set, nil, corev1.EventTypeNormal, eventInjected, summary(result))
 	return true, nil
+}
+
+// uninject takes back what was injected into a set whose label was taken off
+// while the webhook was away. To the brain it is that very update.
+func (r *reconciler) uninject(ctx context.Context, set *appsv1.StatefulSet) error {
+	managed := set.DeepCopy()
+	metav1.SetMetaDataLabel(&managed.ObjectMeta, inject.LabelCluster, inject.LabelClusterValue)
+	result, err := inject.Review(inject.Object{Set: managed}, inject.Object{Set: set}, r.settings())
+	if err != nil || len(result.Changes) == 0 {
+		return err
+	}
+	if err := r.patch(ctx, set, result.Changes); err != nil {
+		return fmt.Errorf("cannot uninject: %w", err)
+	}
+	r.metrics.backfills.WithLabelValues("uninjected").Inc()
+	log.FromContext(ctx).Info("statefulset uninjected", "uid", set.UID, "changes", len(result.Changes))
+	r.event(set, nil, corev1.EventTypeNormal, eventUninjected, fmt.Sprintf("%d changes taken back: label %s=%s is gone", len(result.Changes), inject.LabelCluster, inject.LabelClusterValue))
+	return nil
+}
+
+// patch makes changes to a set, if it is the one still that they were decided for.
+func (r *reconciler) patch(ctx context.Context, set *appsv1.StatefulSet, changes []inject.Change) error {
+	patch, err := guarded(changes, set.ResourceVersion)
+	if err != nil {
+		return err
+	}
+	return r.client.Patch(ctx, set.DeepCopy(), client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldOwner))
 }
 
 // guarded renders changes as a JSON patch that fails when the object is no

@@ -8,6 +8,7 @@ import (
 // Reasons of Events; they stay the same over releases.
 const (
 	eventInjected           = "Injected"
+	eventUninjected         = "Uninjected"
 	eventCannotInject       = "CannotInject"
 	eventServiceCreated     = "ServiceCreated"
 	eventServiceAdopted     = "ServiceAdopted"
@@ -40,7 +41,7 @@ func newMeters(registry prometheus.Registerer) *meters {
 		}, []string{"role"}),
 		backfills: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "h2o_webhook_backfills_total",
-			Help: "StatefulSets that were found not injected, by outcome (injected, rejected, failed).",
+			Help: "StatefulSets that were found not as their label says, by outcome (injected, uninjected, rejected, failed).",
 		}, []string{"outcome"}),
 	}
 	registry.MustRegister(m.services, m.foreign, m.backfills)

@@ -132,8 +132,8 @@ func own(service *corev1.Service, set *appsv1.StatefulSet) {
 	if metav1.GetControllerOf(service) != nil {
 		return
 	}
-	others := slices.DeleteFunc(service.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.UID == set.UID })
-	service.OwnerReferences = append(others, *metav1.NewControllerRef(set, statefulSetKind))
+	service.OwnerReferences = slices.DeleteFunc(service.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.UID == set.UID })
+	service.OwnerReferences = append(service.OwnerReferences, *metav1.NewControllerRef(set, statefulSetKind))
 }
 
 // remove deletes the very Service that was judged.
@@ -191,8 +191,9 @@ func (r *reconciler) removeUnwanted(ctx context.Context, set *appsv1.StatefulSet
 	return nil
 }
 
-// release removes the Services of a set that is not managed any more. Those of
-// a set that is gone are the garbage collector's.
+// release takes back what was made for a set that is not managed any more: its
+// Services, and the injection where the label went while the webhook was away.
+// The Services of a set that is gone are the garbage collector's.
 func (r *reconciler) release(ctx context.Context, key client.ObjectKey) error {
 	made, err := r.controlledBy(ctx, key.Namespace, key.Name)
 	if err != nil || len(made) == 0 {
@@ -206,6 +207,9 @@ func (r *reconciler) release(ctx context.Context, key client.ObjectKey) error {
 		return nil // collected, or seen in the cache soon
 	}
 	set.SetGroupVersionKind(statefulSetKind)
+	if err := r.uninject(ctx, set); err != nil {
+		return err // the Services stay, so that this is tried again
+	}
 	return r.removeUnwanted(ctx, set, nil)
 }
 
