@@ -68,8 +68,9 @@ bench: ## Time the injection and the whole handler beside one that only allows
 	@$(GO) run ./internal/bench
 
 .PHONY: fuzz
-fuzz: ## Look for StatefulSets that break a guarantee, for FUZZTIME
+fuzz: ## Look for StatefulSets and requests that break a guarantee, each for FUZZTIME
 	$(GO) test ./webhook/inject -run '^$$' -fuzz FuzzGuarantees -fuzztime $(FUZZTIME)
+	$(GO) test ./webhook -run '^$$' -fuzz FuzzServe -fuzztime $(FUZZTIME)
 
 .PHONY: cover
 cover: ## Show what the unit tests do not reach

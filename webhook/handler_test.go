@@ -109,6 +109,15 @@ func apply(t *testing.T, document, encoded []byte) string {
 	if encoded == nil {
 		return ""
 	}
+	text, err := yaml.JSONToYAML(applyPatch(t, document, encoded))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func applyPatch(t *testing.T, document, encoded []byte) []byte {
+	t.Helper()
 	patch, err := jsonpatch.DecodePatch(encoded)
 	if err != nil {
 		t.Fatal(err)
@@ -117,11 +126,7 @@ func apply(t *testing.T, document, encoded []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := yaml.JSONToYAML(changed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return changed
 }
 
 const plain = `{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"demo","labels":{"h2o.ai/cluster":"true"}},

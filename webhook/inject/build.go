@@ -47,6 +47,9 @@ func build(user, stored *appsv1.StatefulSet, defaults policy.Settings) (*appsv1.
 	if b.container, err = chooseContainer(b.set, settings.Container); err != nil {
 		return nil, nil, err
 	}
+	if b.container.Name == "" {
+		return nil, nil, &RejectedError{Message: "the container that would run H2O has no name: what is injected is recorded by it"}
+	}
 	b.injectSpec()
 	b.injectTemplateLabel()
 	l := &envList{vars: slices.Clone(b.container.Env)}
