@@ -57,7 +57,7 @@ lint: ## Lint everything
 verify: ## Fail on anything stale: modules, formatting, manifests
 	@set -e; for m in $(MODULES) tools e2e/cluster/parts/etcd e2e/cluster/parts/kubernetes; do \
 		echo "verify $$m/go.mod"; (cd $$m && $(GO) mod tidy -diff); done
-	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "not formatted: run gofmt -w"; exit 1; }
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted, run gofmt -w: $$files"; exit 1; }
 
 .PHONY: golden
 golden: ## Write what comes out into the golden cases, to be read in review
