@@ -9,9 +9,6 @@ import (
 	"strings"
 )
 
-// kubeletClient is the API server's name when it calls a kubelet.
-const kubeletClient = "kube-apiserver-kubelet-client"
-
 const (
 	podRange   = "10.244.0.0/16"
 	pauseImage = "localhost/pause:1"

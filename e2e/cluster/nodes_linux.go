@@ -48,13 +48,14 @@ func upNodes(ctx context.Context, binaries map[string]string, wanted upOptions, 
 	}}
 	wasReady := false
 	defer func() {
-		c.stop()
-		if err != nil && wasReady && wanted.detached {
-			err = c.keepWhy(err)
+		stopped := errors.Join(c.stop(), restoreTunables(dir.path))
+		switch {
+		case stopped == nil && (err == nil || !wasReady || !wanted.detached):
+			err = errors.Join(err, dir.remove())
+		default: // for `status` and `down`
+			err = c.keepWhy(errors.Join(err, stopped))
 			dir.unlock()
-			return
 		}
-		err = errors.Join(err, restoreTunables(dir.path), dir.remove())
 	}()
 	if err := c.bringUp(ctx, wanted.nodes); err != nil {
 		return err
@@ -231,28 +232,27 @@ func (c *cluster) all() []*process {
 	return all
 }
 
-// stop ends the nodes' programs, then every container and shim, then the control
-// plane. Pods are not asked: nobody will miss them.
-func (c *cluster) stop() {
+// stop ends everything at once, programs, shims and containers: nothing in the
+// cluster outlives it, so nothing has to end in order.
+func (c *cluster) stop() error {
 	if c.forwarder != nil {
 		_ = c.forwarder.Close()
-	}
-	for _, p := range slices.Backward(c.all()) {
-		p.stop(patience)
 	}
 	for _, n := range c.nodeList {
 		n.starter.close() // its thread is a member of the group
 	}
-	if c.group == nil {
-		return
+	var err error
+	if c.group != nil {
+		err = c.group.remove(patience)
 	}
-	if err := c.group.remove(patience); err != nil {
-		fmt.Fprintf(os.Stderr, "warning: %v\n", err)
+	for _, p := range c.all() {
+		p.stop(patience)
 	}
+	return err
 }
 
-// keepWhy leaves the logs and the reason of an end that nobody saw for `status`.
+// keepWhy writes down why a cluster ended that nobody may have been looking at.
 func (c *cluster) keepWhy(reason error) error {
 	_ = os.Remove(c.file(stateFile))
-	return errors.Join(reason, restoreTunables(c.dir), os.WriteFile(c.file(endedFile), []byte(reason.Error()+"\n"), 0o600))
+	return errors.Join(reason, os.WriteFile(c.file(endedFile), []byte(reason.Error()+"\n"), 0o600))
 }
