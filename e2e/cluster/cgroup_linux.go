@@ -102,7 +102,7 @@ func passControllersOn(group string) error {
 	if err != nil {
 		return err
 	}
-	for _, controller := range strings.Fields(string(text)) {
+	for controller := range strings.FieldsSeq(string(text)) {
 		if err := os.WriteFile(filepath.Join(group, "cgroup.subtree_control"), []byte("+"+controller), 0o644); err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (g *cgroup) processes() []int {
 		if err != nil {
 			continue // it went away
 		}
-		for _, word := range strings.Fields(string(text)) {
+		for word := range strings.FieldsSeq(string(text)) {
 			if pid, err := strconv.Atoi(word); err == nil && pid > 0 && pid != os.Getpid() {
 				found = append(found, pid)
 			}

@@ -168,7 +168,7 @@ func runLink(ctx context.Context, args []string) error {
 		return usageError{fmt.Errorf("cannot take %s off the network: the control plane is on it", n.Name)}
 	}
 	// The link is named after the node where the first one sees it.
-	output, err := exec.CommandContext(ctx, "nsenter", "--net="+first.Network, "ip", "link", "set", n.Name, args[1]).CombinedOutput()
+	output, err := exec.CommandContext(ctx, systemProgram("nsenter"), "--net="+first.Network, systemProgram("ip"), "link", "set", n.Name, args[1]).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("cannot set the link of %s: %w: %s", n.Name, err, output)
 	}
@@ -205,10 +205,6 @@ func runExec(args []string) error {
 	if err != nil {
 		return err
 	}
-	nsenter, err := exec.LookPath("nsenter")
-	if err != nil {
-		return fmt.Errorf("cannot enter the node's network: %w", err)
-	}
 	command := slices.Concat([]string{"nsenter", "--net=" + n.Network, "--"}, flags.Args())
-	return fmt.Errorf("cannot run nsenter: %w", syscall.Exec(nsenter, command, os.Environ()))
+	return fmt.Errorf("cannot run nsenter: %w", syscall.Exec(systemProgram("nsenter"), command, os.Environ()))
 }

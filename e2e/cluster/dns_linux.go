@@ -63,13 +63,16 @@ func (c *cluster) kubectl(ctx context.Context, stdin string, args ...string) (st
 	return string(output), err
 }
 
+// addonsOf fills in what differs between clusters: a name server for each node.
+func addonsOf(domain string, nodes int) string {
+	return strings.NewReplacer("$DOMAIN", domain, "$ADDRESS", dnsService, "$IMAGE", dnsImage, "$REPLICAS", strconv.Itoa(nodes), "$KUBELET_CLIENT", kubeletClient).Replace(addons)
+}
+
 func (c *cluster) installDNS(ctx context.Context) error {
 	if _, err := c.writeKubeconfig(""); err != nil {
 		return err
 	}
-	objects := strings.NewReplacer("$DOMAIN", c.domain, "$ADDRESS", dnsService, "$IMAGE", dnsImage, "$REPLICAS", strconv.Itoa(len(c.nodeList)),
-		"$KUBELET_CLIENT", kubeletClient).Replace(addons)
-	if _, err := c.kubectl(ctx, objects, "apply", "--server-side", "-f", "-"); err != nil {
+	if _, err := c.kubectl(ctx, addonsOf(c.domain, len(c.nodeList)), "apply", "--server-side", "-f", "-"); err != nil {
 		return fmt.Errorf("cannot install the name server: %w", err)
 	}
 	return nil
@@ -80,7 +83,10 @@ func (c *cluster) waitForNodes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- c.watch(ctx) }()
+	go func() {
+		ended <- c.watch(ctx)
+		cancel() // what it waits for will not come
+	}()
 	err := c.untilReady(ctx)
 	if err == nil {
 		return nil

@@ -56,23 +56,23 @@ func init() { runtime.LockOSThread() }
 // usageError is a wrong call of the program.
 type usageError struct{ error }
 
-func main() {
+func main() { os.Exit(exitCode(os.Args[1:])) }
+
+func exitCode(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	err := run(ctx, os.Args[1:])
+	err := run(ctx, args)
 	var wrong usageError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
-	case errors.Is(err, errSaid):
-		os.Exit(1)
+		return 0
 	case errors.As(err, &wrong):
 		fmt.Fprintf(os.Stderr, "error: %v\n\n%s%s\n", err, usage, strings.Join(partNames(), ", "))
-		stop()
-		os.Exit(2) //nolint:gocritic // stop has been called
-	default:
+		return 2
+	case !errors.Is(err, errSaid):
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
-		os.Exit(1)
 	}
+	return 1
 }
 
 func run(ctx context.Context, args []string) error {

@@ -16,7 +16,7 @@ import (
 const (
 	groupName     = "h2o-webhook-nodes" // of control groups
 	programsGroup = "programs"          // in it: what is no pod
-	upAbout       = 25 * time.Second    // from nothing to ready
+	upAbout       = 10 * time.Second    // from nothing to ready
 )
 
 // cluster is a control plane with nodes. The first node's network namespace

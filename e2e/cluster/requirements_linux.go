@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -47,8 +46,17 @@ func missingPackages(has func(program string) bool) []string {
 	return packages
 }
 
-func onPath(program string) bool {
-	return slices.ContainsFunc(filepath.SplitList(programPath), func(dir string) bool { return exists(filepath.Join(dir, program)) })
+func onPath(program string) bool { return systemProgram(program) != "" }
+
+// systemProgram finds a program where Debian puts it: a user's own path may lack
+// the folders of root's programs.
+func systemProgram(name string) string {
+	for _, dir := range filepath.SplitList(programPath) {
+		if path := filepath.Join(dir, name); exists(path) {
+			return path
+		}
+	}
+	return ""
 }
 
 // missingModules are the parts of the kernel that are neither built in nor could

@@ -59,7 +59,7 @@ func namespace(pid, thread int) string { return fmt.Sprintf("/proc/%d/task/%d/ns
 
 // ip runs commands of iproute2, one a line, on the starter's thread.
 func (s *starter) ip(lines ...string) error {
-	cmd := exec.Command("ip", "-batch", "-") //nolint:noctx // it ends at once
+	cmd := exec.Command(systemProgram("ip"), "-batch", "-") //nolint:noctx // it ends at once
 	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 	cmd.Env = s.env
 	var output strings.Builder

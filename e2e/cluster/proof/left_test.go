@@ -3,6 +3,7 @@
 package proof
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -23,8 +24,10 @@ type state map[string]string
 func machine(t *testing.T) state {
 	t.Helper()
 	s := state{}
-	for _, path := range []string{"/proc/self/mountinfo", "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/panic",
-		"/proc/sys/kernel/panic_on_oops", "/proc/sys/kernel/keys/root_maxkeys", "/proc/sys/kernel/keys/root_maxbytes", "/proc/sys/net/ipv4/ip_forward"} {
+	for _, path := range []string{
+		"/proc/self/mountinfo", "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/panic",
+		"/proc/sys/kernel/panic_on_oops", "/proc/sys/kernel/keys/root_maxkeys", "/proc/sys/kernel/keys/root_maxbytes", "/proc/sys/net/ipv4/ip_forward",
+	} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -33,7 +36,7 @@ func machine(t *testing.T) state {
 	}
 	for _, command := range []string{"ip -brief link", "ip netns list", "ip route", "iptables-save -t nat", "iptables-save -t filter"} {
 		words := strings.Fields(command)
-		output, err := exec.Command(words[0], words[1:]...).CombinedOutput()
+		output, err := exec.CommandContext(context.WithoutCancel(t.Context()), words[0], words[1:]...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s: %v: %s", command, err, output)
 		}
@@ -86,16 +89,17 @@ func nothingLeft(t *testing.T, before state) {
 	})
 }
 
-// life is what a cluster lives in: processes and namespaces.
+// life is what a cluster lives in: processes, with the time of their start, and
+// namespaces.
 type life struct {
-	pids       map[int]bool
+	processes  map[int]string
 	namespaces map[string]bool
 }
 
 // lifeOf finds all processes of a running cluster, its pods' too.
 func lifeOf(c *cluster) life {
 	c.Helper()
-	l := life{pids: map[int]bool{c.PID: true}, namespaces: map[string]bool{}}
+	l := life{processes: map[int]string{c.PID: startOf(c.PID)}, namespaces: map[string]bool{}}
 	own := namespacesOf(os.Getpid())
 	for _, root := range controlGroups(c.T) {
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -103,9 +107,9 @@ func lifeOf(c *cluster) life {
 				return err
 			}
 			text, err := os.ReadFile(path)
-			for _, word := range strings.Fields(string(text)) {
+			for word := range strings.FieldsSeq(string(text)) {
 				if pid, err := strconv.Atoi(word); err == nil {
-					l.pids[pid] = true
+					l.processes[pid] = startOf(pid)
 				}
 			}
 			return err
@@ -114,7 +118,7 @@ func lifeOf(c *cluster) life {
 			c.Fatal(err)
 		}
 	}
-	for pid := range l.pids {
+	for pid := range l.processes {
 		for _, ns := range namespacesOf(pid) {
 			if !slices.Contains(own, ns) {
 				l.namespaces[ns] = true
@@ -122,10 +126,22 @@ func lifeOf(c *cluster) life {
 		}
 	}
 	// etcd, API server, two managers, containerd, kubelet, proxy, shim, pause, a container, the supervisor
-	if len(l.pids) < 11 || len(l.namespaces) < 4 {
+	if len(l.processes) < 11 || len(l.namespaces) < 4 {
 		c.Fatalf("found too little of the cluster to prove its end: %v", l)
 	}
 	return l
+}
+
+// named finds the process of a program.
+func (l life) named(t *testing.T, program string) int {
+	t.Helper()
+	for pid := range l.processes {
+		if path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && strings.HasPrefix(filepath.Base(path), program) {
+			return pid
+		}
+	}
+	t.Fatalf("no process of %s", program)
+	return 0
 }
 
 func namespacesOf(pid int) []string {
@@ -138,30 +154,49 @@ func namespacesOf(pid int) []string {
 	return all
 }
 
-// isOver proves that no process of it is left and nobody is in its namespaces.
-// Nothing pins those (the machine's mounts are compared), so they are gone too.
-func (l life) isOver(t *testing.T) {
+// startOf tells a process from a later one of the same number.
+func startOf(pid int) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, after, found := strings.Cut(string(text), ") ") // its name, which may hold anything
+	if fields := strings.Fields(after); err == nil && found && len(fields) > 19 {
+		return fields[19]
+	}
+	return ""
+}
+
+// ended proves that no process of it is left, not even an unburied one.
+func (l life) ended(t *testing.T) {
 	t.Helper()
 	eventually(t, "all processes are gone", 30*time.Second, func() error {
-		entries, err := os.ReadDir("/proc")
-		if err != nil {
-			return err
-		}
-		for _, entry := range entries {
-			pid, err := strconv.Atoi(entry.Name())
-			if err != nil {
-				continue
-			}
-			if l.pids[pid] {
+		for pid, start := range l.processes {
+			if now := startOf(pid); now != "" && now == start {
 				status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 				return fmt.Errorf("process %d is left: %s", pid, status)
-			}
-			for _, ns := range namespacesOf(pid) {
-				if l.namespaces[ns] {
-					return fmt.Errorf("process %d is in %s", pid, ns)
-				}
 			}
 		}
 		return nil
 	})
+}
+
+// isOver proves besides that nobody is in its namespaces. Nothing pins those (the
+// machine's mounts are compared), so they are gone too. Only without another
+// cluster: the kernel uses the numbers of namespaces again.
+func (l life) isOver(t *testing.T) {
+	t.Helper()
+	l.ended(t)
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		for _, ns := range namespacesOf(pid) {
+			if l.namespaces[ns] {
+				t.Errorf("process %d is in %s of the cluster", pid, ns)
+			}
+		}
+	}
 }

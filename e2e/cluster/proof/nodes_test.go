@@ -119,7 +119,7 @@ func (c *cluster) forwards() {
 	if err != nil || port == "" {
 		c.Fatalf("port-forward says %q (%v)", line, err)
 	}
-	connection, err := net.DialTimeout("tcp", port, limit)
+	connection, err := (&net.Dialer{}).DialContext(c.Context(), "tcp", port)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -233,15 +233,14 @@ func TestKilledSupervisor(t *testing.T) {
 		_, err := try(t.Context(), "up", "-nodes", "1", "-detach")
 		return err
 	})
-	end.isOver(t)
+	end.ended(t)
 }
 
 func TestPartDies(t *testing.T) {
 	c := up(t, "-nodes", "1")
 	end := lifeOf(c)
-	kill := exec.Command("pkill", "-KILL", "-f", "^"+filepath.Join(c.Folder, "bin", "kubelet")+" ")
-	if output, err := kill.CombinedOutput(); err != nil {
-		t.Fatalf("cannot kill the kubelet: %v %s", err, output)
+	if err := syscall.Kill(end.named(t, "kubelet"), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
 	}
 	end.isOver(t)
 	_, err := try(t.Context(), "status")
@@ -252,7 +251,7 @@ func TestPartDies(t *testing.T) {
 
 func TestInterruptedStart(t *testing.T) {
 	before := machine(t)
-	cmd := exec.Command(program, "up", "-nodes", "1", "-detach")
+	cmd := exec.CommandContext(t.Context(), program, "up", "-nodes", "1", "-detach")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

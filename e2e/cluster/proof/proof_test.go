@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -45,11 +44,17 @@ func TestMain(m *testing.M) {
 
 func ask(url string) {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	response, err := (&http.Client{Transport: transport, Timeout: limit}).Get(url)
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	response, err := (&http.Client{Transport: transport, Timeout: limit}).Do(request)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	_ = response.Body.Close()
 	fmt.Println(response.StatusCode)
 	os.Exit(0)
 }
@@ -67,9 +72,8 @@ func runAll(m *testing.M) (int, error) {
 	if output, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("cannot build the cluster command: %w\n%s", err, output)
 	}
-	// Whatever a failed test or Ctrl-C left.
-	defer func() { _ = exec.Command(program, "down").Run() }()
-	context.AfterFunc(ctx, func() { _ = exec.Command(program, "down").Run() })
+	// After Ctrl-C no test cleans up.
+	context.AfterFunc(ctx, func() { _, _ = try(context.Background(), "down") })
 	return m.Run(), nil
 }
 
@@ -161,12 +165,14 @@ func (c *cluster) tryKubectl(stdin string, args ...string) (string, error) {
 func eventually(t *testing.T, what string, limit time.Duration, condition func() error) {
 	t.Helper()
 	began := time.Now()
+	var last error
 	for {
 		err := condition()
 		if err == nil {
-			t.Logf("%s after %.1f s", what, time.Since(began).Seconds())
+			t.Logf("%s after %.1f s; before: %v", what, time.Since(began).Seconds(), last)
 			return
 		}
+		last = err
 		if time.Since(began) > limit {
 			t.Fatalf("%s: not after %s: %v", what, limit, err)
 		}
@@ -178,16 +184,13 @@ func eventually(t *testing.T, what string, limit time.Duration, condition func()
 func printWhy(t *testing.T) {
 	status, err := try(t.Context(), "status")
 	t.Logf("status (%v): %s", err, status)
-	logs, _ := filepath.Glob("/var/tmp/h2o-webhook-nodes/{,node-*/}*.log")
+	var logs []string
 	for _, dir := range []string{"", "node-1", "node-2"} {
 		more, _ := filepath.Glob(filepath.Join("/var/tmp/h2o-webhook-nodes", dir, "*.log"))
 		logs = append(logs, more...)
 	}
 	for _, path := range logs {
 		text, err := os.ReadFile(path)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
 		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 		t.Logf("%s (%v):\n%s", path, err, strings.Join(lines[max(0, len(lines)-10):], "\n"))
 	}
