@@ -5,6 +5,7 @@ export GOWORK := off
 
 GO      ?= go
 ONCE    ?=
+NODES   ?= 1
 FUZZTIME ?= 1m
 # The modules of this repository that hold code of ours.
 MODULES := . e2e/cluster
@@ -19,7 +20,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Show the main job on a real control plane, until Ctrl-C (ONCE=1: check it and end)
@@ -28,6 +29,14 @@ run: ## Show the main job on a real control plane, until Ctrl-C (ONCE=1: check i
 	@$(GO) run ./e2e/show $(SAMPLE)
 	@mkdir -p bin; printf '\n── Compiling the demonstration\n'; $(GO) build -o bin/run ./e2e/run
 	@exec bin/run $(if $(ONCE),-once)
+
+.PHONY: cluster
+cluster: ## Start a real Kubernetes whose nodes run pods (NODES=2: two of them; Linux, root)
+	@cd e2e/cluster && $(GO) run . up -nodes $(NODES) -detach >/dev/null && $(GO) run . status
+
+.PHONY: cluster-down
+cluster-down: ## Stop it; nothing of it is left
+	@cd e2e/cluster && $(GO) run . down
 
 .PHONY: build
 build: ## Build the server and the kubectl plugin into bin/
@@ -44,6 +53,14 @@ test: control-plane ## Unit, property, golden and API tests, against a real API 
 control-plane: ## Build the real control plane that the tests use, once
 	@cd e2e/cluster && $(GO) run . build
 
+.PHONY: cluster-build
+cluster-build: ## Build what nodes need besides, once
+	@cd e2e/cluster && $(GO) run . build -nodes
+
+.PHONY: test-cluster
+test-cluster: ## Prove the cluster with nodes itself (Linux, root, minutes)
+	cd e2e/cluster && $(GO) test -count 1 -timeout 20m -tags nodes -v ./proof
+
 .PHONY: race
 race: ## Unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./certs/... ./cmd/... ./config/... ./internal/... ./webhook/...
@@ -55,7 +72,7 @@ lint: ## Lint everything
 
 .PHONY: verify
 verify: ## Fail on anything stale: modules, formatting, manifests
-	@set -e; for m in $(MODULES) tools e2e/cluster/parts/etcd e2e/cluster/parts/kubernetes; do \
+	@set -e; for m in $(MODULES) tools e2e/cluster/parts/*; do \
 		echo "verify $$m/go.mod"; (cd $$m && $(GO) mod tidy -diff); done
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted, run gofmt -w: $$files"; exit 1; }
 

@@ -37,9 +37,18 @@ func newBuilder(out io.Writer) (*builder, error) {
 	return &builder{source: source, cache: cache, assets: os.Getenv("KUBEBUILDER_ASSETS"), out: out}, nil
 }
 
-func (b *builder) module(p part) string { return filepath.Join(b.source, "parts", p.module) }
+// module is the folder that a part is built in.
+func (b *builder) module(p part) string {
+	if p.own() {
+		return b.source
+	}
+	return filepath.Join(b.source, "parts", p.module)
+}
 
 func (b *builder) version(p part) (string, error) {
+	if p.own() {
+		return "own", nil
+	}
 	gomod, err := os.ReadFile(filepath.Join(b.module(p), "go.mod"))
 	if err != nil {
 		return "", fmt.Errorf("cannot read the version of %s: %w", p.name, err)
@@ -86,15 +95,28 @@ func (b *builder) path(p part) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	sources, err := b.sources(p)
+	if err != nil {
+		return "", fmt.Errorf("cannot read what %s is built from: %w", p.name, err)
+	}
+	return filepath.Join(b.cache, binaryName(p.name, version, sources...)), nil
+}
+
+// sources are what a part's program follows from.
+func (b *builder) sources(p part) ([][]byte, error) {
+	files := []string{"go.mod", "go.sum"}
+	if p.own() {
+		files = []string{"go.mod", filepath.Join(p.pkg, "main.go")}
+	}
 	var sources [][]byte
-	for _, name := range []string{"go.mod", "go.sum"} {
+	for _, name := range files {
 		source, err := os.ReadFile(filepath.Join(b.module(p), name))
 		if err != nil {
-			return "", fmt.Errorf("cannot read what %s is built from: %w", p.name, err)
+			return nil, err
 		}
 		sources = append(sources, source)
 	}
-	return filepath.Join(b.cache, binaryName(p.name, version, sources...)), nil
+	return sources, nil
 }
 
 func (b *builder) buildMissing(ctx context.Context, missing []part, paths map[string]string) error {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +24,8 @@ const (
 	readyLimit = 2 * time.Minute
 )
 
-// controlPlane is etcd, the API server and the controller manager.
+// controlPlane is etcd, the API server, the controller manager and, where there
+// are nodes, the scheduler.
 type controlPlane struct {
 	dir       string
 	binaries  map[string]string
@@ -35,9 +34,13 @@ type controlPlane struct {
 	ca        *authority
 	admin     pair
 	ports     ports
+	address   string // where the API server listens
+	domain    string // of the cluster's names
+	nodes     bool
+	outside   string // the API server's URL for clients on this machine
 }
 
-type ports struct{ etcd, etcdPeer, apiserver, controllerManager int }
+type ports struct{ etcd, etcdPeer, apiserver, controllerManager, scheduler int }
 
 // upControlPlane runs a control plane until the context ends or a part of it
 // does, and leaves nothing behind.
@@ -47,27 +50,39 @@ func upControlPlane(ctx context.Context, binaries map[string]string, kubeconfig 
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.remove()) }()
-	c := &controlPlane{dir: dir.path, binaries: binaries, starter: newStarter()}
+	c := &controlPlane{dir: dir.path, binaries: binaries, starter: newStarter(), address: loopback, domain: defaultDomain}
 	defer c.stop()
 	start := time.Now()
 	if err := c.startWithRetries(ctx); err != nil {
 		return err
 	}
-	own := filepath.Join(c.dir, "kubeconfig")
-	for _, path := range []string{own, kubeconfig} {
+	remove, err := c.writeKubeconfig(kubeconfig)
+	defer remove()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "control plane ready after %.1f s\n", time.Since(start).Seconds())
+	if err := ready(started{Kubeconfig: c.file("kubeconfig"), Kubectl: binaries["kubectl"], Server: c.outside}); err != nil {
+		return err
+	}
+	return watch(ctx, c.processes)
+}
+
+// writeKubeconfig writes the administrator's, and once more where it is wished.
+func (c *controlPlane) writeKubeconfig(wished string) (remove func(), err error) {
+	remove = func() {}
+	for _, path := range []string{c.file("kubeconfig"), wished} {
 		if path == "" {
 			continue
 		}
-		if err := os.WriteFile(path, c.kubeconfig("admin", c.admin), 0o600); err != nil {
-			return fmt.Errorf("cannot write the kubeconfig: %w", err)
+		if err := os.WriteFile(path, c.kubeconfig(c.outside, "admin", c.admin), 0o600); err != nil {
+			return remove, fmt.Errorf("cannot write the kubeconfig: %w", err)
 		}
-		defer os.Remove(path)
+		if path == wished {
+			remove = func() { _ = os.Remove(path) }
+		}
 	}
-	fmt.Fprintf(os.Stderr, "control plane ready after %.1f s\n", time.Since(start).Seconds())
-	if err := ready(started{Kubeconfig: own, Kubectl: binaries["kubectl"], Server: c.server()}); err != nil {
-		return err
-	}
-	return c.watch(ctx)
+	return remove, nil
 }
 
 // startWithRetries starts anew on other ports when somebody took one of ours
@@ -84,14 +99,26 @@ func (c *controlPlane) startWithRetries(ctx context.Context) error {
 	return err
 }
 
+// server is the API server's URL for the cluster's own programs.
 func (c *controlPlane) server() string {
-	return "https://127.0.0.1:" + strconv.Itoa(c.ports.apiserver)
+	return "https://" + net.JoinHostPort(c.address, strconv.Itoa(c.ports.apiserver))
 }
 
 func (c *controlPlane) start(ctx context.Context) error {
-	if err := c.prepare(ctx); err != nil {
+	free, err := freePorts(ctx, 4)
+	if err != nil {
 		return err
 	}
+	c.ports = ports{etcd: free[0], etcdPeer: free[1], apiserver: free[2], controllerManager: free[3]}
+	c.outside = c.server()
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	return c.launch(ctx)
+}
+
+// launch starts the programs and waits until the control plane does its work.
+func (c *controlPlane) launch(ctx context.Context) error {
 	etcd := "http://127.0.0.1:" + strconv.Itoa(c.ports.etcd)
 	peer := "http://127.0.0.1:" + strconv.Itoa(c.ports.etcdPeer)
 	// Nothing here outlives the process, so nothing need reach the disk.
@@ -110,6 +137,11 @@ func (c *controlPlane) start(ctx context.Context) error {
 	manager, err := c.run("kube-controller-manager", c.managerFlags()...)
 	if err != nil {
 		return err
+	}
+	if c.nodes {
+		if _, err := c.run("kube-scheduler", c.schedulerFlags()...); err != nil {
+			return err
+		}
 	}
 	// Pods can be made as soon as their namespace has its service account.
 	return c.cause(manager.wait(ctx, "controller manager ready", readyLimit, c.answers("/api/v1/namespaces/default/serviceaccounts/default", `"name":"default"`)))
@@ -138,82 +170,6 @@ func (c *controlPlane) run(name string, args ...string) (*process, error) {
 	return p, err
 }
 
-// prepare finds free ports and writes keys, certificates and kubeconfigs.
-func (c *controlPlane) prepare(ctx context.Context) error {
-	free, err := freePorts(ctx, 4)
-	if err != nil {
-		return err
-	}
-	c.ports = ports{free[0], free[1], free[2], free[3]}
-	if c.ca, err = newAuthority(); err != nil {
-		return err
-	}
-	serving, err := c.ca.issue("kube-apiserver", nil, "127.0.0.1", "localhost", "10.96.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
-	if err != nil {
-		return err
-	}
-	accounts, err := c.ca.issue("service-accounts", nil)
-	if err != nil {
-		return err
-	}
-	manager, err := c.ca.issue("system:kube-controller-manager", nil)
-	if err != nil {
-		return err
-	}
-	if c.admin, err = c.ca.issue("admin", []string{"system:masters"}); err != nil {
-		return err
-	}
-	if err := errors.Join(serving.write(c.dir, "apiserver"), accounts.write(c.dir, "accounts")); err != nil {
-		return err
-	}
-	for name, text := range map[string][]byte{"ca.crt": c.ca.pem, "manager.kubeconfig": c.kubeconfig("manager", manager)} {
-		if err := os.WriteFile(filepath.Join(c.dir, name), text, 0o600); err != nil {
-			return fmt.Errorf("cannot prepare the control plane: %w", err)
-		}
-	}
-	return nil
-}
-
-func (c *controlPlane) file(name string) string { return filepath.Join(c.dir, name) }
-
-func (c *controlPlane) apiserverFlags(etcd string) []string {
-	return []string{
-		"--etcd-servers=" + etcd,
-		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--secure-port=" + strconv.Itoa(c.ports.apiserver),
-		"--endpoint-reconciler-type=none", // a loopback address is no endpoint
-		"--tls-cert-file=" + c.file("apiserver.crt"), "--tls-private-key-file=" + c.file("apiserver.key"),
-		"--client-ca-file=" + c.file("ca.crt"),
-		"--service-cluster-ip-range=10.96.0.0/16",
-		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-		"--service-account-key-file=" + c.file("accounts.key"), "--service-account-signing-key-file=" + c.file("accounts.key"),
-		"--authorization-mode=Node,RBAC", "--allow-privileged=true",
-		"--shutdown-delay-duration=0s",
-	}
-}
-
-func (c *controlPlane) managerFlags() []string {
-	return []string{
-		"--kubeconfig=" + c.file("manager.kubeconfig"), "--leader-elect=false", "--use-service-account-credentials=true",
-		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(c.ports.controllerManager),
-		"--service-account-private-key-file=" + c.file("accounts.key"), "--root-ca-file=" + c.file("ca.crt"),
-	}
-}
-
-// kubeconfig is JSON, which is YAML too.
-func (c *controlPlane) kubeconfig(user string, credentials pair) []byte {
-	encoded := base64.StdEncoding.EncodeToString
-	text, err := json.MarshalIndent(map[string]any{
-		"apiVersion": "v1", "kind": "Config", "current-context": "cluster",
-		"clusters": []any{map[string]any{"name": "cluster", "cluster": map[string]any{"server": c.server(), "certificate-authority-data": encoded(c.ca.pem)}}},
-		"contexts": []any{map[string]any{"name": "cluster", "context": map[string]any{"cluster": "cluster", "user": user}}},
-		"users":    []any{map[string]any{"name": user, "user": map[string]any{"client-certificate-data": encoded(credentials.cert), "client-key-data": encoded(credentials.key)}}},
-	}, "", "  ")
-	if err != nil {
-		panic(err) // strings only
-	}
-	return text
-}
-
 // answers checks that the API server answers a path with 200 and holds a text.
 func (c *controlPlane) answers(path, text string) func(context.Context) error {
 	return func(ctx context.Context) error {
@@ -224,7 +180,7 @@ func (c *controlPlane) answers(path, text string) func(context.Context) error {
 		roots := x509.NewCertPool()
 		roots.AddCert(c.ca.cert)
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13}, DisableKeepAlives: true}
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server()+path, nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.outside+path, nil)
 		if err != nil {
 			return err
 		}
@@ -244,10 +200,10 @@ func (c *controlPlane) answers(path, text string) func(context.Context) error {
 	}
 }
 
-// watch waits for the end of the context, or of a part, which is an error.
-func (c *controlPlane) watch(ctx context.Context) error {
-	ended := make(chan *process, len(c.processes))
-	for _, p := range c.processes {
+// watch waits for the end of the context, or of a process, which is an error.
+func watch(ctx context.Context, processes []*process) error {
+	ended := make(chan *process, len(processes))
+	for _, p := range processes {
 		go func() {
 			<-p.exited
 			ended <- p

@@ -2,11 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 )
+
+// nodesDir is the folder of the one cluster with nodes that a machine can have: a
+// fixed one, so that its commands find it. Not below /run or /var/lib, which the
+// nodes have their own of.
+const nodesDir = "/var/tmp/h2o-webhook-nodes"
 
 const dirPrefix = "h2o-webhook-cluster-"
 
@@ -29,6 +37,68 @@ func newRunDir(ctx context.Context, parent string) (*runDir, error) {
 		return nil, err
 	}
 	return &runDir{path: path, unlock: unlock}, nil
+}
+
+// errInUse says that a folder's owner lives.
+var errInUse = errors.New("in use")
+
+// claimDir makes a folder of a fixed name, or takes over one whose owner is gone.
+func claimDir(path string) (*runDir, error) {
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("cannot make a folder for the cluster: %w", err)
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a folder for the cluster: %w", err)
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(owner.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("cannot use %s: it is not a folder of this user", path)
+	}
+	name := filepath.Join(path, "lock")
+	lock, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open lock: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil || !isNow(lock, name) {
+		_ = lock.Close()
+		return nil, errInUse
+	}
+	if err := writePID(lock); err != nil {
+		return nil, fmt.Errorf("cannot write the lock: %w", err)
+	}
+	return &runDir{path: path, unlock: func() { _ = lock.Close() }}, nil
+}
+
+func writePID(lock *os.File) error {
+	if err := lock.Truncate(0); err != nil {
+		return err
+	}
+	_, err := lock.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
+	return err
+}
+
+// owner is the process that holds the lock of a folder in use.
+func owner(dir string) (int, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "lock"))
+	if err != nil {
+		return 0, fmt.Errorf("cannot find the cluster's supervisor: %w", err)
+	}
+	pid, err := strconv.Atoi(string(text))
+	if err != nil {
+		return 0, fmt.Errorf("cannot find the cluster's supervisor: %w", err)
+	}
+	return pid, nil
+}
+
+// isNow tells whether an open file is still the one of that name: its owner may
+// have removed it while we opened it.
+func isNow(file *os.File, name string) bool {
+	opened, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(name)
+	return err == nil && os.SameFile(opened, named)
 }
 
 func (d *runDir) remove() error {

@@ -5,50 +5,74 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 )
 
-const usage = `A real Kubernetes control plane, compiled from Go modules.
+const usage = `A real Kubernetes, compiled from Go modules.
 
-  cluster build [PART ...]   build what is missing into the cache folder
-  cluster up [flags]         start a control plane and keep it until Ctrl-C
-  cluster versions           print what is built
+  cluster build [-nodes] [PART ...]   build what is missing into the cache folder
+  cluster up [flags]                  start a control plane and keep it until Ctrl-C
+  cluster versions                    print what is built
 
 Flags of up:
   -kubeconfig FILE   also write the kubeconfig there; removed at the end
   -hold-stdin        end as well when standard input is closed, so that the
                      cluster goes with the process that started it
+  -nodes N           with 1 or 2 nodes that run pods, in networks of their own
+                     that nothing leaves; needs Linux and root; one such cluster
+                     on a machine
+  -cluster-domain D  with nodes: the domain of the cluster's names (cluster.local)
+  -detach            with nodes: end when everything answers, and leave it running
 
-up prints one line of JSON when everything answers: kubeconfig, kubectl, server.
+up prints one line of JSON when everything answers: kubeconfig, kubectl, server,
+and with nodes what else there is to know.
+
+For the cluster with nodes that runs:
+  cluster status                        say what runs
+  cluster load IMAGE.tar ...            import images into every node
+  cluster link NODE up|down             take a node off the network, or back
+  cluster exec [-node N] -- COMMAND ... run a command in a node's network
+  cluster down                          stop it, and clear up after a killed one
+
 Where KUBEBUILDER_ASSETS names a folder, a program that is there is used and not built.
 Parts: `
+
+// errSaid is a failure that the user has read of already.
+var errSaid = errors.New("said already")
+
+// init keeps this goroutine on the first thread, which can never end: the ones
+// that enter namespaces must be others.
+func init() { runtime.LockOSThread() }
 
 // usageError is a wrong call of the program.
 type usageError struct{ error }
 
-func main() {
+func main() { os.Exit(exitCode(os.Args[1:])) }
+
+func exitCode(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	err := run(ctx, os.Args[1:])
+	err := run(ctx, args)
 	var wrong usageError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
+		return 0
 	case errors.As(err, &wrong):
 		fmt.Fprintf(os.Stderr, "error: %v\n\n%s%s\n", err, usage, strings.Join(partNames(), ", "))
-		stop()
-		os.Exit(2) //nolint:gocritic // stop has been called
-	default:
+		return 2
+	case !errors.Is(err, errSaid):
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
-		os.Exit(1)
 	}
+	return 1
 }
 
 func run(ctx context.Context, args []string) error {
@@ -60,6 +84,8 @@ func run(ctx context.Context, args []string) error {
 		return runBuild(ctx, rest)
 	case "up":
 		return runUp(ctx, rest)
+	case "down", "exec", "link", "load", "status":
+		return runNodesCommand(ctx, command, rest)
 	case "versions":
 		return printVersions(os.Stdout)
 	case "help", "-h", "-help", "--help":
@@ -70,7 +96,17 @@ func run(ctx context.Context, args []string) error {
 	}
 }
 
-func runBuild(ctx context.Context, names []string) error {
+func runBuild(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("build", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	nodes := flags.Bool("nodes", false, "")
+	if err := flags.Parse(args); err != nil {
+		return usageError{err}
+	}
+	names := flags.Args()
+	if *nodes {
+		names = slices.Concat(names, controlPlaneParts, nodeParts)
+	}
 	if len(names) == 0 {
 		names = controlPlaneParts
 	}
@@ -95,48 +131,4 @@ func printVersions(out io.Writer) error {
 		fmt.Fprintf(out, "%s %s\n", p.name, version)
 	}
 	return nil
-}
-
-// started is the line that up prints.
-type started struct {
-	Kubeconfig string `json:"kubeconfig"`
-	Kubectl    string `json:"kubectl"`
-	Server     string `json:"server"`
-}
-
-func runUp(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("up", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	kubeconfig := flags.String("kubeconfig", "", "")
-	hold := flags.Bool("hold-stdin", false, "")
-	if err := flags.Parse(args); err != nil {
-		return usageError{err}
-	}
-	if flags.NArg() > 0 {
-		return usageError{fmt.Errorf("unknown argument %q", flags.Arg(0))}
-	}
-	if *hold {
-		ctx = untilClosed(ctx, os.Stdin)
-	}
-	b, err := newBuilder(os.Stderr)
-	if err != nil {
-		return err
-	}
-	binaries, err := b.build(ctx, controlPlaneParts)
-	if err != nil {
-		return err
-	}
-	return upControlPlane(ctx, binaries, *kubeconfig, func(s started) error {
-		return json.NewEncoder(os.Stdout).Encode(s)
-	})
-}
-
-// untilClosed ends the context when the reader does.
-func untilClosed(ctx context.Context, r io.Reader) context.Context {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		defer cancel()
-		_, _ = io.Copy(io.Discard, r) // an error is an end too
-	}()
-	return ctx
 }

@@ -15,25 +15,52 @@ import (
 // part is one program of the cluster and where it comes from.
 type part struct {
 	name   string
-	module string        // folder below parts/
+	module string        // folder below parts/; none for a program of this module
 	pkg    string        // the main package
 	of     string        // the module whose version it carries
 	about  time.Duration // a cold build on 2 cores, parts of its module built before
 }
 
-const kubernetes = "k8s.io/kubernetes"
+const (
+	kubernetes = "k8s.io/kubernetes"
+	etcd       = "go.etcd.io/etcd/server/v3"
+	containerd = "github.com/containerd/containerd/v2"
+	cni        = "github.com/containernetworking/plugins"
+	coredns    = "github.com/coredns/coredns"
+)
 
 // parts are in the order in which they are built. Their times were measured on
 // a machine with 2 cores; they are only ever shown as an estimate.
 var parts = []part{
-	{"etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", 70 * time.Second},
-	{"kube-apiserver", "kubernetes", kubernetes + "/cmd/kube-apiserver", kubernetes, 340 * time.Second},
-	{"kube-controller-manager", "kubernetes", kubernetes + "/cmd/kube-controller-manager", kubernetes, 130 * time.Second},
-	{"kubectl", "kubernetes", kubernetes + "/cmd/kubectl", kubernetes, 40 * time.Second},
+	{"etcd", "etcd", etcd, etcd, 60 * time.Second},
+	{"kube-apiserver", "kubernetes", kubernetes + "/cmd/kube-apiserver", kubernetes, 240 * time.Second},
+	{"kube-controller-manager", "kubernetes", kubernetes + "/cmd/kube-controller-manager", kubernetes, 80 * time.Second},
+	{"kubectl", "kubernetes", kubernetes + "/cmd/kubectl", kubernetes, 30 * time.Second},
+	{"kube-scheduler", "kubernetes", kubernetes + "/cmd/kube-scheduler", kubernetes, 15 * time.Second},
+	{"kubelet", "kubernetes", kubernetes + "/cmd/kubelet", kubernetes, 35 * time.Second},
+	{"kube-proxy", "kubernetes", kubernetes + "/cmd/kube-proxy", kubernetes, 12 * time.Second},
+	{"containerd", "containerd", containerd + "/cmd/containerd", containerd, 130 * time.Second},
+	{"containerd-shim-runc-v2", "containerd", containerd + "/cmd/containerd-shim-runc-v2", containerd, 3 * time.Second},
+	{"ctr", "containerd", containerd + "/cmd/ctr", containerd, 4 * time.Second},
+	{"bridge", "cni", cni + "/plugins/main/bridge", cni, 6 * time.Second},
+	{"loopback", "cni", cni + "/plugins/main/loopback", cni, 1 * time.Second},
+	{"host-local", "cni", cni + "/plugins/ipam/host-local", cni, 1 * time.Second},
+	{"portmap", "cni", cni + "/plugins/meta/portmap", cni, 1 * time.Second},
+	{"coredns", "coredns", coredns, coredns, 110 * time.Second},
+	{"pause", "", "./pause", "", 1 * time.Second},
 }
 
 // controlPlaneParts are what a control plane needs; a client is one of them.
 var controlPlaneParts = []string{"etcd", "kube-apiserver", "kube-controller-manager", "kubectl"}
+
+// nodeParts are what a cluster with nodes needs besides.
+var nodeParts = []string{
+	"kube-scheduler", "kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr",
+	"bridge", "loopback", "host-local", "portmap", "coredns", "pause",
+}
+
+// own tells a program whose source is in this module.
+func (p part) own() bool { return p.module == "" }
 
 func partNames() []string {
 	names := make([]string, 0, len(parts))

@@ -21,11 +21,17 @@ type process struct {
 
 // starter starts processes from one thread that lives as long as the program:
 // the kernel ends a child with the thread that started it (Pdeathsig), which is
-// how nothing is left behind even when this program is killed.
-type starter struct{ work chan func() }
+// how nothing is left behind even when this program is killed. What the thread
+// sees of the machine, its processes see.
+type starter struct {
+	work   chan func()
+	env    []string                    // of the processes; none for this program's
+	attr   func() *syscall.SysProcAttr // of a process
+	thread int                         // its id, on Linux
+}
 
 func newStarter() *starter {
-	s := &starter{work: make(chan func())}
+	s := &starter{work: make(chan func()), attr: dieWithParent}
 	go func() {
 		runtime.LockOSThread()
 		for f := range s.work {
@@ -34,6 +40,16 @@ func newStarter() *starter {
 	}()
 	return s
 }
+
+// do runs a function on the thread.
+func (s *starter) do(f func() error) error {
+	failed := make(chan error)
+	s.work <- func() { failed <- f() }
+	return <-failed
+}
+
+// close ends the thread, which must have no processes left.
+func (s *starter) close() { close(s.work) }
 
 // start runs a program with its output in a log file.
 func (s *starter) start(dir, name, binary string, args ...string) (*process, error) {
@@ -44,11 +60,9 @@ func (s *starter) start(dir, name, binary string, args ...string) (*process, err
 	}
 	defer log.Close()
 	p.cmd = exec.Command(binary, args...) //nolint:noctx // it is stopped in order, not by a context
-	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = log, log, dir
-	p.cmd.SysProcAttr = dieWithParent()
-	failed := make(chan error)
-	s.work <- func() { failed <- p.cmd.Start() }
-	if err := <-failed; err != nil {
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir, p.cmd.Env = log, log, dir, s.env
+	p.cmd.SysProcAttr = s.attr()
+	if err := s.do(p.cmd.Start); err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", name, err)
 	}
 	go func() {
