@@ -33,6 +33,10 @@ run: ## Show the main job on a real control plane, until Ctrl-C (ONCE=1: check i
 build: ## Build the server and the kubectl plugin into bin/
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
+.PHONY: image
+image: ## Build the images of the webhook, H2O and the tests' client (Debian, root)
+	@$(GO) run ./e2e/images -version $(VERSION)
+
 ##@ Check
 
 .PHONY: test

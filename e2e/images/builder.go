@@ -209,8 +209,8 @@ func (b *builder) step(what string, about time.Duration, work func() error) erro
 	}
 }
 
-// buildah runs where there is no network but a loopback: H2O, which runs during
-// a build, is seen by nobody, and nothing is fetched that was not prepared.
+// buildah runs where there is no network but a loopback: a build that fetches
+// what was not prepared fails, and what it is made of is known.
 func (b *builder) buildah(args ...string) error {
 	_, err := b.output(args...)
 	return err

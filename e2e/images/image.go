@@ -113,12 +113,14 @@ func images(version string) []image {
 			},
 		},
 		{
-			name: "h2o:" + h2oVersion, dockerfile: "config/samples/h2o-image/Dockerfile", about: 75 * time.Second,
-			bases:   []base{{"BASE", javaRootfs, ""}, {"FETCH", toolsRootfs, ""}},
-			prepare: func(b *builder, dir string) ([]string, error) { return h2oArgs, b.unpack("h2o/backend/bin/h2o.jar", dir, true) },
+			name: "h2o:" + h2oVersion, dockerfile: "config/samples/h2o-image/Dockerfile", about: 60 * time.Second,
+			bases: []base{{"BASE", javaRootfs, ""}, {"FETCH", toolsRootfs, ""}},
+			prepare: func(b *builder, dir string) ([]string, error) {
+				return h2oArgs, b.unpack("h2o/backend/bin/h2o.jar", dir, true)
+			},
 			sources: func(*builder) ([][]byte, error) { return [][]byte{[]byte(h2oVersion)}, nil },
 			claims: claims{
-				entrypoint: "java", has: []string{"opt/h2o/h2o.jar", "opt/h2o/h2o.jsa", "opt/h2o/lib/libxgboost4j_gpu.so"},
+				entrypoint: "java", has: []string{"opt/h2o/h2o.jar", "opt/h2o/lib/libxgboost4j_gpu.so"},
 				runs: []run{{[]string{"java", "-version"}, `openjdk version "17.`}},
 			},
 		},
@@ -130,7 +132,8 @@ func images(version string) []image {
 			claims: claims{
 				runs: []run{
 					{[]string{"python3", "-c", "import h2o; print(h2o.__version__)"}, h2oVersion},
-					{[]string{"dig", "-v"}, "DiG"}, {[]string{"curl", "--version"}, "curl"},
+					{[]string{"dig", "-v"}, "DiG"},
+					{[]string{"curl", "--version"}, "curl"},
 				},
 			},
 		},
