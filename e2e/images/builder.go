@@ -120,21 +120,18 @@ func (b *builder) buildOne(i image) error {
 		return err
 	}
 	args := []string{"bud", "--isolation", "chroot", "--layers=false", "--pull-never", "--format", "docker", "-t", i.full(), "-f", filepath.Join(b.source, i.dockerfile)}
-	for _, base := range i.bases {
-		name, err := b.base(base)
-		if err != nil {
-			return err
-		}
-		args = append(args, "--build-arg", base.argument+"="+name)
-	}
 	half := path + ".half"
 	defer os.Remove(half)
 	err = b.step(i.name, i.about, func() error {
+		bases, err := b.bases(i)
+		if err != nil {
+			return err
+		}
 		more, err := i.prepare(b, folder)
 		if err != nil {
 			return err
 		}
-		if err := b.buildah(slices.Concat(args, more, []string{folder})...); err != nil {
+		if err := b.buildah(slices.Concat(args, bases, more, []string{folder})...); err != nil {
 			return err
 		}
 		return b.buildah("push", "--quiet", i.full(), "docker-archive:"+half+":"+i.full())

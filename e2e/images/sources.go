@@ -14,6 +14,19 @@ import (
 	"time"
 )
 
+// bases are the build arguments that name an image's bases.
+func (b *builder) bases(i image) ([]string, error) {
+	var args []string
+	for _, base := range i.bases {
+		name, err := b.base(base)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--build-arg", base.argument+"="+name)
+	}
+	return args, nil
+}
+
 // base gives the name of a base image in the storage, made if missing.
 func (b *builder) base(of base) (string, error) {
 	tree := filepath.Join(b.cache, of.rootfs.file())
