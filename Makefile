@@ -42,6 +42,10 @@ cluster-down: ## Stop it; nothing of it is left
 build: ## Build the server and the kubectl plugin into bin/
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
+.PHONY: image
+image: ## Build the images of the webhook, H2O and the tests' client (Debian, root)
+	@$(GO) run ./e2e/images -version $(VERSION)
+
 ##@ Check
 
 .PHONY: test
