@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/h2o-webhook/h2o-webhook/webhook/life"
 	"github.com/h2o-webhook/h2o-webhook/webhook/policy"
 )
 
@@ -26,21 +27,46 @@ const (
 	ServiceLeader    = "leader"
 )
 
+// labelSelects is in a selector that must match nobody; no pod has it.
+const (
+	labelSelects  = "h2o.ai/selects"
+	selectsNobody = "nobody"
+)
+
 // DiscoveryService is the headless Service through which the nodes of an
 // injected StatefulSet find each other. It publishes nodes that are not ready,
 // since H2O's followers are never ready, and it has a port, since H2O asks for
 // SRV records and a Service without ports has none.
+//
+// While the cluster restarts it selects nobody: this fence keeps the new nodes
+// from the old ones, whose addresses would become part of their cloud.
 func DiscoveryService(set *appsv1.StatefulSet) *corev1.Service {
 	s := service(set, DiscoveryServiceName(set), ServiceDiscovery)
 	s.Spec.ClusterIP = corev1.ClusterIPNone
 	s.Spec.PublishNotReadyAddresses = true
+	if life.Read(set).Restart != nil {
+		s.Spec.Selector[labelSelects] = selectsNobody
+	}
 	return s
 }
 
-// LeaderService is the address for clients of an injected StatefulSet. Only the
-// leader is ready, so readiness alone leads clients to it.
+// LeaderService is the address for clients of an injected StatefulSet. It leads
+// to the pod of the proved leader, and to nobody while no cluster is formed:
+// a node that is still alone is ready as well.
+//
+// Where nothing is known of the cluster, as in a manifest, or its pods cannot be
+// asked, it leads to whichever pod is ready: of a formed cluster only the leader is.
 func LeaderService(set *appsv1.StatefulSet) *corev1.Service {
-	return service(set, LeaderServiceName(set), ServiceLeader)
+	s := service(set, LeaderServiceName(set), ServiceLeader)
+	status := life.Read(set)
+	switch {
+	case !life.Known(set) || status.ByReadiness:
+	case status.Leader != "":
+		s.Spec.Selector[appsv1.StatefulSetPodNameLabel] = status.Leader
+	default:
+		s.Spec.Selector[labelSelects] = selectsNobody
+	}
+	return s
 }
 
 func service(set *appsv1.StatefulSet, name, role string) *corev1.Service {
