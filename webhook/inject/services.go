@@ -76,7 +76,7 @@ func service(set *appsv1.StatefulSet, name, role string) *corev1.Service {
 			Name: name, Namespace: set.Namespace,
 			Labels: map[string]string{
 				LabelManagedBy:   ManagedBy,
-				LabelClusterName: clusterName(set),
+				LabelClusterName: ClusterName(set),
 				LabelService:     role,
 			},
 		},
@@ -95,7 +95,7 @@ func service(set *appsv1.StatefulSet, name, role string) *corev1.Service {
 // it, or by the template's own labels where the set's selector forbids that one.
 func podSelector(set *appsv1.StatefulSet) map[string]string {
 	own := set.Spec.Template.Labels
-	if own[LabelClusterName] == clusterName(set) {
+	if own[LabelClusterName] == ClusterName(set) {
 		return map[string]string{LabelClusterName: own[LabelClusterName]}
 	}
 	return maps.Clone(own)
@@ -150,6 +150,22 @@ func Drifted(current, wanted *corev1.Service) bool {
 		Headless(current) != Headless(wanted) ||
 		!maps.Equal(is.Selector, want.Selector) ||
 		!slices.EqualFunc(is.Ports, want.Ports, samePort)
+}
+
+// Outdated says whether a Service of ours differs from the one wanted only in
+// what follows from its cluster's life: it is as we made it, but for an earlier
+// phase.
+func Outdated(current, wanted *corev1.Service) bool {
+	if maps.Equal(current.Spec.Selector, wanted.Spec.Selector) {
+		return false
+	}
+	lead := func(s *corev1.Service) *corev1.Service {
+		c := s.DeepCopy()
+		delete(c.Spec.Selector, labelSelects)
+		delete(c.Spec.Selector, appsv1.StatefulSetPodNameLabel)
+		return c
+	}
+	return !Drifted(lead(current), lead(wanted))
 }
 
 // samePort compares two ports of a Service but for a node port, which the

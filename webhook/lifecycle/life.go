@@ -37,6 +37,8 @@ type memory struct {
 	clusters map[client.ObjectKey]watched
 }
 
+func newMemory() *memory { return &memory{clusters: map[client.ObjectKey]watched{}} }
+
 // of gives what is remembered of a set; a new one of the same name is new.
 func (m *memory) of(set *appsv1.StatefulSet) watched {
 	m.lock.Lock()
@@ -75,7 +77,7 @@ func (m *memory) count(phase life.Phase) float64 {
 // follow looks at an injected set's cluster, decides, and keeps the decision in
 // the set. It returns the pods that are to be deleted once the Services are as
 // the set now says, and when to look again.
-func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet) (old []life.Pod, again time.Duration, err error) {
+func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced bool) (old []life.Pod, again time.Duration, err error) {
 	pods, err := r.pods(ctx, set)
 	if err != nil {
 		return nil, 0, err
@@ -87,8 +89,9 @@ func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet) (old [
 		known.watch = known.watch.Next(r.asker.all(ctx, pods, port), now)
 		known.ask = time.Time{}
 	}
-	status := life.Read(set)
-	decision := life.Decide(life.Input{Now: now, Set: r.setFacts(set), Pods: pods, Watch: known.watch, Status: status, Limits: r.limits})
+	facts := r.setFacts(set)
+	facts.Fenced = fenced
+	decision := life.Decide(life.Input{Now: now, Set: facts, Pods: pods, Watch: known.watch, Status: life.Read(set), Limits: r.limits})
 	if decision.Ask > 0 {
 		due := known.watch.Last.Add(decision.Ask)
 		known.ask = due
@@ -174,10 +177,11 @@ func (r *reconciler) tell(ctx context.Context, set *appsv1.StatefulSet, decision
 	}
 }
 
-// restart deletes the old pods of a restart once nobody can find them any more.
-func (r *reconciler) restart(ctx context.Context, set *appsv1.StatefulSet, old []life.Pod, ours bool) (again time.Duration, err error) {
-	if ours {
-		up, err := r.fenced(ctx, set)
+// restart deletes the old pods of a restart, once nobody can find them any more
+// where that can be had. It returns when to try again.
+func (r *reconciler) restart(ctx context.Context, set *appsv1.StatefulSet, old []life.Pod, fenced bool) (again time.Duration, err error) {
+	if fenced {
+		up, err := r.fenceIsUp(ctx, set)
 		if err != nil || !up {
 			return fenceAgain, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -12,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sync"
 
 	"github.com/h2o-webhook/h2o-webhook/webhook/inject"
 	"github.com/h2o-webhook/h2o-webhook/webhook/life"
@@ -93,9 +93,9 @@ func (r *reconciler) deletePods(ctx context.Context, set *appsv1.StatefulSet, po
 	return errors.Join(problems...)
 }
 
-// fenced says whether nobody can find an old pod any more: the discovery
+// fenceIsUp says whether nobody can find an old pod any more: the discovery
 // Service's slices are empty, which is what DNS is made from.
-func (r *reconciler) fenced(ctx context.Context, set *appsv1.StatefulSet) (bool, error) {
+func (r *reconciler) fenceIsUp(ctx context.Context, set *appsv1.StatefulSet) (bool, error) {
 	var slices discoveryv1.EndpointSliceList
 	name := client.MatchingLabels{discoveryv1.LabelServiceName: inject.DiscoveryServiceName(set)}
 	if err := r.live.List(ctx, &slices, client.InNamespace(set.Namespace), name); err != nil {
