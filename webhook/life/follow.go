@@ -39,13 +39,13 @@ func (d *decider) follow() {
 
 // missing says which nodes do not run and why.
 func (d *decider) missing() string {
-	text := fmt.Sprintf("%d of %d nodes run", len(these(d.Pods, func(p *Pod) bool { return p.Running })), d.Set.Replicas)
+	said := []string{fmt.Sprintf("%d of %d nodes run", len(these(d.Pods, func(p *Pod) bool { return p.Running })), d.Set.Replicas)}
 	for i := range d.Pods {
 		if p := &d.Pods[i]; p.Problem != "" {
-			text += fmt.Sprintf("; %s: %s", p.Name, p.Problem)
+			said = append(said, p.Name+": "+p.Problem)
 		}
 	}
-	return text
+	return strings.Join(said, "; ")
 }
 
 func (d *decider) followForming() {

@@ -79,7 +79,7 @@ func (a *asker) one(ctx context.Context, ip string, port int32) life.Answer {
 	if err != nil {
 		return life.Answer{Says: silence(err)}
 	}
-	response.Body.Close()
+	_ = response.Body.Close() // there is nothing in it to read
 	switch response.StatusCode {
 	case http.StatusOK:
 		return life.Answer{Says: life.SaysLeader, Open: a.open(ctx, ip)}
@@ -98,7 +98,7 @@ func (a *asker) open(ctx context.Context, ip string) bool {
 	if err != nil {
 		return false
 	}
-	connection.Close()
+	_ = connection.Close()
 	return true
 }
 

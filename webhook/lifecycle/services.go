@@ -129,8 +129,8 @@ func own(service *corev1.Service, set *appsv1.StatefulSet) {
 	if metav1.GetControllerOf(service) != nil {
 		return
 	}
-	others := slices.DeleteFunc(service.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.UID == set.UID })
-	service.OwnerReferences = append(others, *metav1.NewControllerRef(set, statefulSetKind))
+	service.OwnerReferences = slices.DeleteFunc(service.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.UID == set.UID })
+	service.OwnerReferences = append(service.OwnerReferences, *metav1.NewControllerRef(set, statefulSetKind))
 }
 
 // remove deletes the very Service that was judged.
