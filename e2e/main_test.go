@@ -126,9 +126,13 @@ func (e *test) eventually(what string, condition func(context.Context) error) {
 // hasServices waits until both Services of a set are what they must be.
 func (e *test) hasServices(set *appsv1.StatefulSet) {
 	e.Helper()
-	for _, wanted := range []*corev1.Service{inject.DiscoveryService(set), inject.LeaderService(set)} {
-		e.eventually("service "+wanted.Name, func(ctx context.Context) error {
-			service := &corev1.Service{}
+	for _, want := range []func(*appsv1.StatefulSet) *corev1.Service{inject.DiscoveryService, inject.LeaderService} {
+		e.eventually("service "+want(set).Name, func(ctx context.Context) error {
+			now := &appsv1.StatefulSet{} // whom a Service selects follows from the set's status
+			if err := cluster.Client.Get(ctx, client.ObjectKeyFromObject(set), now); err != nil {
+				return err
+			}
+			service, wanted := &corev1.Service{}, want(now)
 			if err := cluster.Client.Get(ctx, client.ObjectKeyFromObject(wanted), service); err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/h2o-webhook/h2o-webhook/webhook/life"
 	"github.com/h2o-webhook/h2o-webhook/webhook/policy"
 )
 
@@ -30,6 +31,8 @@ type options struct {
 	configuration  string
 	leaderElect    bool
 	drain          time.Duration
+	dnsTTL         time.Duration
+	restartBackoff time.Duration
 }
 
 func (o *options) bind(flags *pflag.FlagSet) {
@@ -46,6 +49,8 @@ func (o *options) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&o.configuration, "webhook-configuration", "h2o-webhook", "MutatingWebhookConfiguration whose caBundle is set")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let only one replica run the reconcilers")
 	flags.DurationVar(&o.drain, "drain", 5*time.Second, "how long to go on serving after a stop signal, while the cluster learns that we are not ready")
+	flags.DurationVar(&o.dnsTTL, "dns-ttl", 30*time.Second, "how long a DNS answer may be cached in the cluster; a cluster that is restarted while it forms waits as long, so that no new node finds an old one")
+	flags.DurationVar(&o.restartBackoff, "restart-backoff", 10*time.Second, "how long the second restart of a cluster that nobody asked for waits after the first; doubled each time, 5m at most")
 }
 
 // complete fills in what is read from the surroundings and checks the rest.
@@ -78,6 +83,12 @@ func (o *options) complete() error {
 	if o.drain < 0 {
 		refuse("drain", o.drain.String(), "a duration that is not negative")
 	}
+	if o.dnsTTL < 0 {
+		refuse("dns-ttl", o.dnsTTL.String(), "a duration that is not negative")
+	}
+	if o.restartBackoff < 0 {
+		refuse("restart-backoff", o.restartBackoff.String(), "a duration that is not negative")
+	}
 	return errors.Join(problems...)
 }
 
@@ -95,6 +106,10 @@ func (o *options) settings() policy.Settings {
 	s := policy.Defaults()
 	s.ClusterDomain = o.clusterDomain
 	return s
+}
+
+func (o *options) limits() life.Limits {
+	return life.Limits{DNSTTL: o.dnsTTL, Backoff: o.restartBackoff}
 }
 
 const resolvConf = "/etc/resolv.conf"

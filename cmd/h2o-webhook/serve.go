@@ -89,7 +89,7 @@ func serve(ctx context.Context, o options) error {
 		Metrics:  webhook.NewMetrics(metrics.Registry),
 	}
 	mgr.GetWebhookServer().Register(webhook.Path, webhook.Serve(handler, handler.Log))
-	if err := lifecycle.SetupWithManager(mgr, lifecycle.Options{Settings: handler.Settings}); err != nil {
+	if err := lifecycle.SetupWithManager(mgr, lifecycle.Options{Settings: handler.Settings, Limits: o.limits()}); err != nil {
 		return fmt.Errorf("cannot set up the reconcilers: %w", err)
 	}
 	draining, drained := drain(ctx, o.drain, log)

@@ -69,8 +69,14 @@ func (d demo) check() (*appsv1.StatefulSet, error) {
 	if !inject.Injected(set) {
 		return nil, errors.New("the StatefulSet is not injected")
 	}
-	for _, wanted := range []*corev1.Service{inject.DiscoveryService(set), inject.LeaderService(set)} {
-		err := harness.Poll(d.ctx, limit, func(ctx context.Context) error { return d.checkService(ctx, set, wanted) })
+	for _, want := range []func(*appsv1.StatefulSet) *corev1.Service{inject.DiscoveryService, inject.LeaderService} {
+		err := harness.Poll(d.ctx, limit, func(ctx context.Context) error {
+			// Whom a Service selects follows from the set's status.
+			if err := d.cluster.Client.Get(ctx, key, set); err != nil {
+				return fmt.Errorf("cannot read the StatefulSet: %w", err)
+			}
+			return d.checkService(ctx, set, want(set))
+		})
 		if err != nil {
 			return nil, err
 		}

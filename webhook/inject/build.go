@@ -149,7 +149,7 @@ func customStrategy(s appsv1.StatefulSetUpdateStrategy) bool {
 // injectTemplateLabel labels the pods, unless the set's own selector forbids it:
 // a selector cannot be changed and must go on matching the template.
 func (b *builder) injectTemplateLabel() {
-	wanted := clusterName(b.set)
+	wanted := ClusterName(b.set)
 	meta := &b.set.Spec.Template.ObjectMeta
 	had, has := meta.Labels[LabelClusterName]
 	if has && had == wanted {

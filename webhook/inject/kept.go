@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/h2o-webhook/h2o-webhook/webhook/policy"
 )
@@ -31,6 +32,20 @@ func keepImmutable(object, old *appsv1.StatefulSet) string {
 		kept += fmt.Sprintf("spec.podManagementPolicy: %s", old.Spec.PodManagementPolicy)
 	}
 	return kept
+}
+
+// carryStatus keeps what we know of a cluster's life where its manifest is
+// written anew without it, and drops what a new set's manifest was copied with.
+func carryStatus(old, wanted *appsv1.StatefulSet) {
+	for _, name := range []string{policy.AnnotationPhase, policy.AnnotationStatus} {
+		_, has := wanted.Annotations[name]
+		switch {
+		case !Managed(old):
+			dropAnnotation(wanted, name)
+		case !has && old.Annotations[name] != "":
+			metav1.SetMetaDataAnnotation(&wanted.ObjectMeta, name, old.Annotations[name])
+		}
+	}
 }
 
 // keepStored gives the wanted object where its user changed nothing that a

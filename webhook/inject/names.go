@@ -32,9 +32,9 @@ func shorten(name, whole string, length int) string {
 	return strings.TrimRight(name, "-_.") + "-" + hashOf(whole)
 }
 
-// clusterName is the value of LabelClusterName: the StatefulSet's name, or a
+// ClusterName is the value of LabelClusterName: the StatefulSet's name, or a
 // shortened one where that is no valid label value (at most 63 characters).
-func clusterName(set *appsv1.StatefulSet) string {
+func ClusterName(set *appsv1.StatefulSet) string {
 	if len(validation.IsValidLabelValue(set.Name)) == 0 {
 		return set.Name
 	}

@@ -111,6 +111,7 @@ func injectInto(old, object Object, defaults policy.Settings) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	carryStatus(old.Set, wanted)
 	if rec != nil { // the object as it came is not the one that its user means
 		changes = compare(object.Set, wanted)
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/h2o-webhook/h2o-webhook/webhook/life"
 	"github.com/h2o-webhook/h2o-webhook/webhook/policy"
 )
 
@@ -26,21 +27,46 @@ const (
 	ServiceLeader    = "leader"
 )
 
+// labelSelects is in a selector that must match nobody; no pod has it.
+const (
+	labelSelects  = "h2o.ai/selects"
+	selectsNobody = "nobody"
+)
+
 // DiscoveryService is the headless Service through which the nodes of an
 // injected StatefulSet find each other. It publishes nodes that are not ready,
 // since H2O's followers are never ready, and it has a port, since H2O asks for
 // SRV records and a Service without ports has none.
+//
+// While the cluster restarts it selects nobody: this fence keeps the new nodes
+// from the old ones, whose addresses would become part of their cloud.
 func DiscoveryService(set *appsv1.StatefulSet) *corev1.Service {
 	s := service(set, DiscoveryServiceName(set), ServiceDiscovery)
 	s.Spec.ClusterIP = corev1.ClusterIPNone
 	s.Spec.PublishNotReadyAddresses = true
+	if life.Read(set).Restart != nil {
+		s.Spec.Selector[labelSelects] = selectsNobody
+	}
 	return s
 }
 
-// LeaderService is the address for clients of an injected StatefulSet. Only the
-// leader is ready, so readiness alone leads clients to it.
+// LeaderService is the address for clients of an injected StatefulSet. It leads
+// to the pod of the proved leader, and to nobody while no cluster is formed:
+// a node that is still alone is ready as well.
+//
+// Where nothing is known of the cluster, as in a manifest, or its pods cannot be
+// asked, it leads to whichever pod is ready: of a formed cluster only the leader is.
 func LeaderService(set *appsv1.StatefulSet) *corev1.Service {
-	return service(set, LeaderServiceName(set), ServiceLeader)
+	s := service(set, LeaderServiceName(set), ServiceLeader)
+	status := life.Read(set)
+	switch {
+	case !life.Known(set) || status.ByReadiness:
+	case status.Leader != "":
+		s.Spec.Selector[appsv1.StatefulSetPodNameLabel] = status.Leader
+	default:
+		s.Spec.Selector[labelSelects] = selectsNobody
+	}
+	return s
 }
 
 func service(set *appsv1.StatefulSet, name, role string) *corev1.Service {
@@ -50,7 +76,7 @@ func service(set *appsv1.StatefulSet, name, role string) *corev1.Service {
 			Name: name, Namespace: set.Namespace,
 			Labels: map[string]string{
 				LabelManagedBy:   ManagedBy,
-				LabelClusterName: clusterName(set),
+				LabelClusterName: ClusterName(set),
 				LabelService:     role,
 			},
 		},
@@ -69,7 +95,7 @@ func service(set *appsv1.StatefulSet, name, role string) *corev1.Service {
 // it, or by the template's own labels where the set's selector forbids that one.
 func podSelector(set *appsv1.StatefulSet) map[string]string {
 	own := set.Spec.Template.Labels
-	if own[LabelClusterName] == clusterName(set) {
+	if own[LabelClusterName] == ClusterName(set) {
 		return map[string]string{LabelClusterName: own[LabelClusterName]}
 	}
 	return maps.Clone(own)
@@ -124,6 +150,22 @@ func Drifted(current, wanted *corev1.Service) bool {
 		Headless(current) != Headless(wanted) ||
 		!maps.Equal(is.Selector, want.Selector) ||
 		!slices.EqualFunc(is.Ports, want.Ports, samePort)
+}
+
+// Outdated says whether a Service of ours differs from the one wanted only in
+// what follows from its cluster's life: it is as we made it, but for an earlier
+// phase.
+func Outdated(current, wanted *corev1.Service) bool {
+	if maps.Equal(current.Spec.Selector, wanted.Spec.Selector) {
+		return false
+	}
+	lead := func(s *corev1.Service) *corev1.Service {
+		c := s.DeepCopy()
+		delete(c.Spec.Selector, labelSelects)
+		delete(c.Spec.Selector, appsv1.StatefulSetPodNameLabel)
+		return c
+	}
+	return !Drifted(lead(current), lead(wanted))
 }
 
 // samePort compares two ports of a Service but for a node port, which the

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/h2o-webhook/h2o-webhook/webhook/inject"
+	"github.com/h2o-webhook/h2o-webhook/webhook/life"
 	"github.com/h2o-webhook/h2o-webhook/webhook/policy"
 )
 
@@ -28,6 +30,8 @@ const fieldOwner = "h2o-webhook"
 type Options struct {
 	// Settings gives the defaults that hold at the time of an injection.
 	Settings func() policy.Settings
+	// Limits are times that differ between installations.
+	Limits life.Limits
 }
 
 // CacheByObject restricts a cache to labelled objects, so that its memory
@@ -36,7 +40,17 @@ func CacheByObject() map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
 		&appsv1.StatefulSet{}: {Label: labels.SelectorFromSet(labels.Set{inject.LabelCluster: inject.LabelClusterValue})},
 		&corev1.Service{}:     {Label: labels.SelectorFromSet(labels.Set{inject.LabelManagedBy: inject.ManagedBy})},
+		&corev1.Pod{}:         {Label: labelled(inject.LabelClusterName), Transform: stripPod},
 	}
+}
+
+// labelled selects what has a label of whatever value.
+func labelled(name string) labels.Selector {
+	has, err := labels.NewRequirement(name, selection.Exists, nil)
+	if err != nil {
+		panic(err) // the name is a constant
+	}
+	return labels.NewSelector().Add(*has)
 }
 
 // reconciler brings one StatefulSet and its Services in line.
@@ -46,25 +60,33 @@ type reconciler struct {
 	events events.EventRecorder
 	// settings gives the defaults for an injection.
 	settings func() policy.Settings
+	limits   life.Limits
 	metrics  *meters
 	told     told
+	memory   *memory
+	asker    *asker
 }
 
 // SetupWithManager adds the reconcilers to a manager, whose cache must hold what
 // CacheByObject says. They run on the elected leader only.
 func SetupWithManager(mgr ctrl.Manager, options Options) error {
+	remembered := newMemory()
 	r := &reconciler{
 		client:   mgr.GetClient(),
 		live:     mgr.GetAPIReader(),
 		events:   mgr.GetEventRecorder(fieldOwner),
 		settings: options.Settings,
-		metrics:  newMeters(metrics.Registry),
+		limits:   options.Limits,
+		metrics:  newMeters(metrics.Registry, remembered),
+		memory:   remembered,
+		asker:    newAsker(),
 	}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("statefulset").
 		For(&appsv1.StatefulSet{}).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(ownerOf)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(ownerOf)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 16}). // most of their time they wait for nodes to answer
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("cannot make the statefulset controller: %w", err)
@@ -72,14 +94,14 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	return nil
 }
 
-// ownerOf maps a Service of ours to the StatefulSet that controls it. The set
-// need not be managed any more: then the Service has to go.
-func ownerOf(_ context.Context, service client.Object) []reconcile.Request {
-	owner := metav1.GetControllerOf(service)
+// ownerOf maps a Service of ours, or a pod, to the StatefulSet that controls it.
+// The set need not be managed any more: then the Service has to go.
+func ownerOf(_ context.Context, object client.Object) []reconcile.Request {
+	owner := metav1.GetControllerOf(object)
 	if owner == nil || owner.Kind != statefulSetKind.Kind {
 		return nil
 	}
-	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: service.GetNamespace(), Name: owner.Name}}}
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: object.GetNamespace(), Name: owner.Name}}}
 }
 
 var statefulSetKind = appsv1.SchemeGroupVersion.WithKind("StatefulSet")
@@ -94,6 +116,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if err != nil {
 		r.told.forget(request.NamespacedName)
+		r.memory.forget(request.NamespacedName)
 		return ctrl.Result{}, r.release(ctx, request.NamespacedName)
 	}
 	if set.DeletionTimestamp != nil {
@@ -103,5 +126,36 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if written, err := r.backfill(ctx, set); err != nil || written {
 		return ctrl.Result{}, err // our write comes back as an event
 	}
-	return r.reconcileServices(ctx, set)
+	if !inject.Injected(set) {
+		return ctrl.Result{}, nil // it was rejected; there is no cluster
+	}
+	return r.reconcileCluster(ctx, set)
+}
+
+// reconcileCluster follows the cluster of an injected set. The order counts: the
+// decision is in the set before the Services follow from it, and they are as
+// they have to be before a pod goes.
+func (r *reconciler) reconcileCluster(ctx context.Context, set *appsv1.StatefulSet) (ctrl.Result, error) {
+	discovery, err := r.find(ctx, client.ObjectKey{Namespace: set.Namespace, Name: inject.DiscoveryServiceName(set)})
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	fenced := stand(discovery, set) != foreign
+	old, again, err := r.follow(ctx, set, fenced)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	result, err := r.reconcileServices(ctx, set)
+	if err != nil {
+		return result, err
+	}
+	if len(old) > 0 {
+		wait, err := r.restart(ctx, set, old, fenced)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		again = sooner(again, wait)
+	}
+	result.RequeueAfter = sooner(result.RequeueAfter, again)
+	return result, nil
 }

@@ -28,9 +28,6 @@ const (
 
 // reconcileServices makes the Services of an injected set what they must be.
 func (r *reconciler) reconcileServices(ctx context.Context, set *appsv1.StatefulSet) (ctrl.Result, error) {
-	if !inject.Injected(set) {
-		return ctrl.Result{}, nil // it was rejected; there is no cluster to serve
-	}
 	wanted := []*corev1.Service{inject.LeaderService(set)}
 	problem := inject.ServiceProblem(set)
 	r.warn(set, nil, eventInvalidServiceName, problem)
@@ -43,9 +40,7 @@ func (r *reconciler) reconcileServices(ctx context.Context, set *appsv1.Stateful
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		if again > 0 && (result.RequeueAfter == 0 || again < result.RequeueAfter) {
-			result.RequeueAfter = again
-		}
+		result.RequeueAfter = sooner(result.RequeueAfter, again)
 	}
 	return result, r.removeUnwanted(ctx, set, wanted)
 }
@@ -75,6 +70,8 @@ func (r *reconciler) reconcileService(ctx context.Context, set *appsv1.StatefulS
 		return soonAgain, r.remove(ctx, set, current)
 	case standing == orphan:
 		return 0, r.write(ctx, set, current, wanted, eventServiceAdopted, "adopted")
+	case inject.Outdated(current, wanted):
+		return 0, r.write(ctx, set, current, wanted, "", "led")
 	case inject.Drifted(current, wanted):
 		return 0, r.write(ctx, set, current, wanted, eventServiceRepaired, "repaired")
 	default:
@@ -163,11 +160,15 @@ func (r *reconciler) reportForeign(set *appsv1.StatefulSet, current, wanted *cor
 	}
 }
 
+// report counts and logs what was done to a Service, and tells it where there is
+// an Event for it.
 func (r *reconciler) report(ctx context.Context, set *appsv1.StatefulSet, service *corev1.Service, event, action string) {
 	role := service.Labels[inject.LabelService]
 	r.metrics.services.WithLabelValues(role, action).Inc()
 	log.FromContext(ctx).Info("service "+action, "service", service.Name, "role", role)
-	r.event(set, service, corev1.EventTypeNormal, event, fmt.Sprintf("%s service %s %s", role, service.Name, action))
+	if event != "" {
+		r.event(set, service, corev1.EventTypeNormal, event, fmt.Sprintf("%s service %s %s", role, service.Name, action))
+	}
 }
 
 // removeUnwanted deletes Services that were made for the set under other names.

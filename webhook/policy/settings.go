@@ -39,6 +39,8 @@ const (
 	AnnotationInjected = "h2o.ai/injected"
 	// AnnotationPhase says where the cluster is in its life.
 	AnnotationPhase = "h2o.ai/phase"
+	// AnnotationStatus keeps what is known of the cluster's life, see package life.
+	AnnotationStatus = "h2o.ai/status"
 )
 
 // Prefix is the prefix of every annotation and label that this product reads.
@@ -110,7 +112,7 @@ func Defaults() Settings {
 }
 
 // ours are the annotations under Prefix that the product writes.
-var ours = []string{AnnotationInjected, AnnotationPhase}
+var ours = []string{AnnotationInjected, AnnotationPhase, AnnotationStatus}
 
 // WrittenAnnotations lists the annotations that only this product writes.
 func WrittenAnnotations() []string { return slices.Clone(ours) }

@@ -1,0 +1,171 @@
+package life
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+const (
+	// maxBackoff bounds how long a restart that nobody asked for waits.
+	maxBackoff = 5 * time.Minute
+	// calmAfter is how long a cluster has to be formed for its earlier restarts
+	// to be forgotten.
+	calmAfter = 10 * time.Minute
+	// heldAfter is how long after its time a deleted pod may stay before it is
+	// said to hold the restart.
+	heldAfter = 10 * time.Second
+	// lookAgain is when a restart that waits is looked at again.
+	lookAgain = 2 * time.Second
+)
+
+// unasked says whether nobody asked for a restart, so that it may come again and again.
+func (c Cause) unasked() bool {
+	return c == CauseMemberLost || c == CauseContainerRestarted || c == CauseFormation
+}
+
+// begin decides on a restart, or to wait with it.
+func (d *decider) begin(cause Cause, why string) {
+	s := &d.out.Status
+	if cause.unasked() {
+		if g := s.Generation; g != nil && d.Now.Sub(g.Formed) >= calmAfter {
+			s.Streak = 0
+		}
+		if wait := s.LastRestart.Add(d.backoff(s.Streak)).Sub(d.Now); wait > 0 {
+			d.delay(why, wait)
+			return
+		}
+		s.Streak++
+	} else {
+		s.Streak = 0
+	}
+	s.Restart = &Restart{Cause: cause, Why: why, Since: d.Now, DeleteAfter: d.deleteAfter(), Old: uids(d.Pods)}
+	if cause != CauseStop {
+		s.Restarts++
+		s.LastCause, s.LastRestart = cause, d.Now
+	}
+	d.out.Began = cause
+	s.Generation = nil
+	d.goOn()
+}
+
+// backoff is how long after the last restart the next one may come.
+func (d *decider) backoff(streak int) time.Duration {
+	if streak == 0 {
+		return 0
+	}
+	return min(maxBackoff, d.Limits.Backoff<<min(streak-1, 16))
+}
+
+func (d *decider) delay(why string, wait time.Duration) {
+	at := d.Now.Add(wait).Format(time.RFC3339)
+	if d.out.Status.Phase != PhaseDegraded {
+		d.tell(true, ReasonRestartDelayed, fmt.Sprintf("nobody asked for the last %d restarts, so the next one waits until %s", d.out.Status.Streak, at))
+	}
+	d.enter(PhaseDegraded, true, "%s; the whole cluster is restarted at %s", why, at)
+	d.out.Again, d.out.Ask = wait, askDegraded
+}
+
+// deleteAfter is when an answer with an old node's address, which a node that
+// looked for its peers put into a DNS cache, is forgotten everywhere. A formed
+// cluster asks no more, so it can go at once.
+func (d *decider) deleteAfter() time.Time {
+	after := d.Now
+	for i := range d.Pods {
+		p := &d.Pods[i]
+		asked := time.Time{}
+		g := d.out.Status.Generation
+		switch opened, open := d.Watch.opened[p.UID]; {
+		case g != nil && p.UID == g.Members[p.Name].UID && p.Restarts == g.Members[p.Name].Restarts:
+			asked = g.Formed
+		case open:
+			asked = opened
+		case p.Ours && p.mayAsk(d.Now):
+			asked = d.Now
+		}
+		if !asked.IsZero() && asked.Add(d.Limits.DNSTTL).After(after) {
+			after = asked.Add(d.Limits.DNSTTL)
+		}
+	}
+	return after
+}
+
+// goOn takes a restart as far as it can go now.
+func (d *decider) goOn() {
+	s := &d.out.Status
+	r := s.Restart
+	for i := range d.Pods {
+		p := &d.Pods[i]
+		alsoOld := p.Deleting() || d.Set.Replicas == 0 || d.Set.Settled && d.stale(p)
+		if alsoOld && !slices.Contains(r.Old, p.UID) {
+			r.Old = append(r.Old, p.UID)
+		}
+	}
+	left := these(d.Pods, func(p *Pod) bool { return slices.Contains(r.Old, p.UID) })
+	if len(left) == 0 {
+		s.Restart, s.Started = nil, d.Now
+		d.follow()
+		return
+	}
+	d.out.Again = lookAgain
+	d.enter(PhaseRestarting, r.Cause.unasked(), "%s", d.restartNote())
+	if !d.Set.Settled || d.Set.Replicas == 0 {
+		return
+	}
+	if wait := r.DeleteAfter.Sub(d.Now); wait > 0 && d.Set.Fenced {
+		d.out.Again = min(wait, lookAgain)
+		return
+	}
+	d.out.Delete = these(left, func(p *Pod) bool { return !p.Deleting() })
+	d.reportHeld(left)
+}
+
+// reportHeld says which pods keep a restart from going on, and what can be done.
+func (d *decider) reportHeld(left []Pod) {
+	held := these(left, func(p *Pod) bool { return p.Deleting() && d.Now.Sub(p.Deleted) > heldAfter })
+	if len(held) == 0 {
+		return
+	}
+	s := &d.out.Status
+	message := fmt.Sprintf("waiting for %s to end: its machine may be down, and new nodes must not meet it. When the machine is back or its node object is deleted the restart goes on; if it is surely dead: kubectl delete pod --force %s",
+		held[0].where(), held[0].Name)
+	if s.Message != message && d.Status.Message != message {
+		d.tell(true, ReasonRestartHeld, message)
+	}
+	s.Message = message
+}
+
+// restartNote says why a restart is made and what becomes of running work.
+func (d *decider) restartNote() string {
+	note := d.out.Status.Restart.Why
+	if d.Set.Replicas == 0 {
+		return note + ": its nodes are going"
+	}
+	note += ": the whole cluster is restarted"
+	if !d.Set.Fenced {
+		note += ". Its discovery Service is somebody else's, so new nodes may meet old ones; if they do, it is restarted again"
+	}
+	if d.Set.Recovery == "" {
+		return note + ". What is in its memory is lost"
+	}
+	return note + fmt.Sprintf(". A grid search that is running goes on from %s when it has formed again; all else in its memory is lost", d.Set.Recovery)
+}
+
+func (g *Generation) clone() *Generation {
+	if g == nil {
+		return nil
+	}
+	c := *g // the members are never changed
+	return &c
+}
+
+func (r *Restart) clone() *Restart {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	c.Old = append([]types.UID(nil), r.Old...)
+	return &c
+}

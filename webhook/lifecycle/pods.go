@@ -1,0 +1,110 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/h2o-webhook/h2o-webhook/webhook/inject"
+	"github.com/h2o-webhook/h2o-webhook/webhook/life"
+)
+
+// stripPod keeps of a pod in the cache what package life looks at, so that
+// memory follows the number of pods and not what is in them.
+func stripPod(object any) (any, error) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return object, nil
+	}
+	meta := metav1.ObjectMeta{
+		Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+		CreationTimestamp: pod.CreationTimestamp, DeletionTimestamp: pod.DeletionTimestamp,
+		OwnerReferences: pod.OwnerReferences, Labels: map[string]string{},
+	}
+	for _, name := range []string{inject.LabelClusterName, appsv1.ControllerRevisionHashLabelKey} {
+		if value, has := pod.Labels[name]; has {
+			meta.Labels[name] = value
+		}
+	}
+	status := pod.Status
+	status.InitContainerStatuses, status.EphemeralContainerStatuses = nil, nil
+	return &corev1.Pod{ObjectMeta: meta, Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName}, Status: status}, nil
+}
+
+// pods gives all pods that a set controls. The cache holds labelled ones; those
+// from before the set was managed have no label, and are asked for while the
+// set's status counts more pods than the cache holds.
+func (r *reconciler) pods(ctx context.Context, set *appsv1.StatefulSet) ([]life.Pod, error) {
+	container, _ := inject.Node(set)
+	var list corev1.PodList
+	if err := r.client.List(ctx, &list, client.InNamespace(set.Namespace), client.MatchingLabels{inject.LabelClusterName: inject.ClusterName(set)}); err != nil {
+		return nil, fmt.Errorf("cannot list pods: %w", err)
+	}
+	pods := controlled(list.Items, set, container)
+	if len(pods) >= int(set.Status.Replicas) {
+		return pods, nil
+	}
+	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read selector: %w", err)
+	}
+	list = corev1.PodList{}
+	if err := r.live.List(ctx, &list, client.InNamespace(set.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+		return nil, fmt.Errorf("cannot list pods: %w", err)
+	}
+	return controlled(list.Items, set, container), nil
+}
+
+func controlled(pods []corev1.Pod, set *appsv1.StatefulSet, container string) []life.Pod {
+	var own []life.Pod
+	for i := range pods {
+		if metav1.IsControlledBy(&pods[i], set) {
+			own = append(own, life.PodFrom(&pods[i], container, inject.LabelClusterName))
+		}
+	}
+	return own
+}
+
+// deletePods deletes pods all at once. Each is meant by its UID, so that a new
+// one of the same name is never hit.
+func (r *reconciler) deletePods(ctx context.Context, set *appsv1.StatefulSet, pods []life.Pod) error {
+	problems := make([]error, len(pods))
+	var done sync.WaitGroup
+	for i := range pods {
+		done.Go(func() {
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: pods[i].Name}}
+			err := r.client.Delete(ctx, pod, client.Preconditions{UID: &pods[i].UID})
+			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+				problems[i] = fmt.Errorf("cannot delete pod %s: %w", pods[i].Name, err)
+			}
+		})
+	}
+	done.Wait()
+	log.FromContext(ctx).Info("old pods deleted", "uid", set.UID, "pods", len(pods))
+	return errors.Join(problems...)
+}
+
+// fenceIsUp says whether nobody can find an old pod any more: the discovery
+// Service's slices are empty, which is what DNS is made from.
+func (r *reconciler) fenceIsUp(ctx context.Context, set *appsv1.StatefulSet) (bool, error) {
+	var slices discoveryv1.EndpointSliceList
+	name := client.MatchingLabels{discoveryv1.LabelServiceName: inject.DiscoveryServiceName(set)}
+	if err := r.live.List(ctx, &slices, client.InNamespace(set.Namespace), name); err != nil {
+		return false, fmt.Errorf("cannot list the endpoints of service %s: %w", inject.DiscoveryServiceName(set), err)
+	}
+	for i := range slices.Items {
+		if len(slices.Items[i].Endpoints) > 0 {
+			return false, nil
+		}
+	}
+	return true, nil
+}
