@@ -9,6 +9,8 @@ NODES   ?= 1
 FUZZTIME ?= 1m
 # The modules of this repository that hold code of ours.
 MODULES := . e2e/cluster
+# Go's cache of test results does not see the programs that API tests build.
+FRESH   := -count=1
 TOOL    := $(GO) tool -modfile=tools/go.mod
 SAMPLE  := config/samples/plain.yaml
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -50,8 +52,8 @@ image: ## Build the images of the webhook, H2O and the tests' client (Debian, ro
 
 .PHONY: test
 test: control-plane ## Unit, property, golden and API tests, against a real API server
-	$(GO) test -timeout 20m ./...
-	cd e2e/cluster && $(GO) test -timeout 10m ./...
+	$(GO) test $(FRESH) -timeout 20m ./...
+	cd e2e/cluster && $(GO) test $(FRESH) -timeout 10m ./...
 
 .PHONY: control-plane
 control-plane: ## Build the real control plane that the tests use, once
