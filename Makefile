@@ -34,7 +34,7 @@ run: ## Show the main job on a real control plane, until Ctrl-C (ONCE=1: check i
 
 .PHONY: cluster
 cluster: ## Start a real Kubernetes whose nodes run pods (NODES=2: two of them; Linux, root)
-	@cd e2e/cluster && $(GO) run . up -nodes $(NODES) -detach >/dev/null && $(GO) run . status
+	@cd e2e/cluster && $(GO) run . up -nodes $(NODES) -detach >/dev/null && $(GO) run . status && echo '# stop it with: make cluster-down'
 
 .PHONY: cluster-down
 cluster-down: ## Stop it; nothing of it is left

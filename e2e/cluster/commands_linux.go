@@ -22,26 +22,31 @@ const downLimit = time.Minute
 var errNone = errors.New("no cluster with nodes is running: start one with `cluster up -nodes 1 -detach`")
 
 func runNodesCommand(ctx context.Context, command string, args []string) error {
+	name, err := nodesName()
+	if err != nil {
+		return err
+	}
+	dir := nodesDir(name)
 	switch command {
 	case "down":
-		return runDown(ctx, args)
+		return runDown(ctx, name, args)
 	case "status":
-		return runStatus(args)
+		return runStatus(dir, args)
 	case "load":
-		return runLoad(ctx, args)
+		return runLoad(ctx, dir, args)
 	case "link":
-		return runLink(ctx, args)
+		return runLink(ctx, dir, args)
 	default:
-		return runExec(args)
+		return runExec(dir, args)
 	}
 }
 
 // running gives what the running cluster wrote down.
-func running() (*started, error) {
-	if !inUse(nodesDir) {
+func running(dir string) (*started, error) {
+	if !inUse(dir) {
 		return nil, errNone
 	}
-	s, err := readState(nodesDir)
+	s, err := readState(dir)
 	if err == nil && s == nil {
 		err = errors.New("the cluster with nodes is only starting, or stopping")
 	}
@@ -58,23 +63,23 @@ func inUse(dir string) bool {
 	return syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
 }
 
-func runDown(ctx context.Context, args []string) error {
+func runDown(ctx context.Context, name string, args []string) error {
 	if len(args) > 0 {
 		return usageError{fmt.Errorf("unknown argument %q", args[0])}
 	}
-	start := time.Now()
-	if inUse(nodesDir) {
-		if err := stopSupervisor(ctx); err != nil {
+	start, path := time.Now(), nodesDir(name)
+	if inUse(path) {
+		if err := stopSupervisor(ctx, path); err != nil {
 			return err
 		}
 	}
 	// One that stopped in order has left nothing.
-	if exists(nodesDir) {
-		dir, err := claimDir(nodesDir)
+	if exists(path) {
+		dir, err := claimDir(path)
 		if err != nil {
 			return fmt.Errorf("cannot clear up after the cluster: %w", err)
 		}
-		if err := errors.Join(clearRemains(dir.path, os.Stderr), dir.remove()); err != nil {
+		if err := errors.Join(clearRemains(path, name, os.Stderr), dir.remove()); err != nil {
 			return err
 		}
 	}
@@ -84,8 +89,8 @@ func runDown(ctx context.Context, args []string) error {
 
 // stopSupervisor asks the supervisor to stop its cluster, and ends it when that
 // takes too long.
-func stopSupervisor(ctx context.Context) error {
-	pid, err := owner(nodesDir)
+func stopSupervisor(ctx context.Context, dir string) error {
+	pid, err := owner(dir)
 	if err != nil {
 		return err
 	}
@@ -94,7 +99,7 @@ func stopSupervisor(ctx context.Context) error {
 	shown := progress{out: os.Stderr, start: time.Now(), about: 5 * time.Second, what: "stopping the cluster"}
 	return shown.during(func() error {
 		_ = syscall.Kill(pid, syscall.SIGTERM) // it may be gone by now
-		for inUse(nodesDir) {
+		for inUse(dir) {
 			select {
 			case <-ctx.Done():
 				if errors.Is(ctx.Err(), context.Canceled) {
@@ -109,16 +114,16 @@ func stopSupervisor(ctx context.Context) error {
 	})
 }
 
-func runStatus(args []string) error {
+func runStatus(dir string, args []string) error {
 	if len(args) > 0 {
 		return usageError{fmt.Errorf("unknown argument %q", args[0])}
 	}
-	if reason, err := os.ReadFile(filepath.Join(nodesDir, endedFile)); err == nil {
-		return fmt.Errorf("the cluster ended by itself; its logs are below %s until `cluster down`\n%s", nodesDir, reason)
+	if reason, err := os.ReadFile(filepath.Join(dir, endedFile)); err == nil {
+		return fmt.Errorf("the cluster ended by itself; its logs are below %s until `cluster down`\n%s", dir, reason)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot read the cluster's state: %w", err)
 	}
-	s, err := running()
+	s, err := running(dir)
 	if err != nil {
 		return err
 	}
@@ -129,33 +134,52 @@ func runStatus(args []string) error {
 	return nil
 }
 
-func runLoad(ctx context.Context, paths []string) error {
+func runLoad(ctx context.Context, dir string, paths []string) error {
 	if len(paths) == 0 {
 		return usageError{errors.New("load needs image files, as docker save or buildah push docker-archive: write them")}
 	}
-	s, err := running()
+	s, err := running(dir)
 	if err != nil {
 		return err
 	}
-	start := time.Now()
 	for i, path := range paths {
-		for _, n := range s.Nodes {
-			shown := progress{out: os.Stderr, start: start, about: time.Duration(len(paths)*len(s.Nodes)) * 5 * time.Second}
-			shown.what = fmt.Sprintf("%d/%d %s into %s", i+1, len(paths), filepath.Base(path), n.Name)
-			load := func() error { return importImage(ctx, filepath.Join(s.Folder, "bin", "ctr"), n.Container, path) }
-			if err := shown.during(load); err != nil {
-				return err
-			}
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("cannot load an image: %w", err)
+		}
+		shown := progress{out: os.Stderr, start: time.Now(), about: importTime(info.Size())}
+		shown.what = fmt.Sprintf("%d/%d %s into %d node(s)", i+1, len(paths), filepath.Base(path), len(s.Nodes))
+		if err := shown.during(func() error { return s.load(ctx, path) }); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func runLink(ctx context.Context, args []string) error {
+// importTime is about how long an image takes, on 2 cores.
+func importTime(bytes int64) time.Duration {
+	const second = 100 << 20 // of bytes
+	return time.Duration(1+bytes/second) * time.Second
+}
+
+// load imports an image into all nodes at once.
+func (s *started) load(ctx context.Context, path string) error {
+	loaded := make(chan error, len(s.Nodes))
+	for _, n := range s.Nodes {
+		go func() { loaded <- importImage(ctx, filepath.Join(s.Folder, "bin", "ctr"), n.Container, path) }()
+	}
+	var err error
+	for range s.Nodes {
+		err = errors.Join(err, <-loaded)
+	}
+	return err
+}
+
+func runLink(ctx context.Context, dir string, args []string) error {
 	if len(args) != 2 || args[1] != "up" && args[1] != "down" {
 		return usageError{errors.New("link needs a node and up or down")}
 	}
-	s, err := running()
+	s, err := running(dir)
 	if err != nil {
 		return err
 	}
@@ -187,7 +211,7 @@ func (s *started) node(name string) (nodeState, error) {
 }
 
 // runExec becomes the command, so that signals and the exit code are its own.
-func runExec(args []string) error {
+func runExec(dir string, args []string) error {
 	flags := flag.NewFlagSet("exec", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	name := flags.String("node", "node-1", "")
@@ -197,7 +221,7 @@ func runExec(args []string) error {
 	if flags.NArg() == 0 {
 		return usageError{errors.New("exec needs a command")}
 	}
-	s, err := running()
+	s, err := running(dir)
 	if err != nil {
 		return err
 	}

@@ -7,14 +7,34 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"syscall"
+	"time"
 )
 
-// nodesDir is the folder of the one cluster with nodes that a machine can have: a
-// fixed one, so that its commands find it. Not below /run or /var/lib, which the
-// nodes have their own of.
-const nodesDir = "/var/tmp/h2o-webhook-nodes"
+// nodesName is that of a cluster with nodes on its machine: of its folder and of
+// its control groups. The variable CLUSTER tells several apart.
+func nodesName() (string, error) {
+	name := os.Getenv("CLUSTER")
+	switch {
+	case name == "":
+		return nodesPrefix, nil
+	case clusterName.MatchString(name):
+		return nodesPrefix + "-" + name, nil
+	default:
+		return "", usageError{fmt.Errorf("CLUSTER is %q: want up to 20 small letters, digits and dashes", name)}
+	}
+}
+
+const nodesPrefix = "h2o-webhook-nodes"
+
+// clusterName keeps the paths of sockets in the folder short enough.
+var clusterName = regexp.MustCompile(`^[a-z0-9][-a-z0-9]{0,19}$`)
+
+// nodesDir is a cluster's folder: a fixed one, so that its commands find it, and
+// not below /run or /var/lib, which the nodes have their own of.
+func nodesDir(name string) string { return filepath.Join("/var/tmp", name) }
 
 const dirPrefix = "h2o-webhook-cluster-"
 
@@ -59,7 +79,7 @@ func claimDir(path string) (*runDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open lock: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil || !isNow(lock, name) {
+	if !tryLock(lock) || !isNow(lock, name) {
 		_ = lock.Close()
 		return nil, errInUse
 	}
@@ -67,6 +87,18 @@ func claimDir(path string) (*runDir, error) {
 		return nil, fmt.Errorf("cannot write the lock: %w", err)
 	}
 	return &runDir{path: path, unlock: func() { _ = lock.Close() }}, nil
+}
+
+// tryLock takes a lock that nobody holds, but for the moment in which somebody
+// else looks whether it is held.
+func tryLock(lock *os.File) bool {
+	for range 10 {
+		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
 }
 
 func writePID(lock *os.File) error {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"time"
 )
 
 // forward passes connections to a free loopback port of the machine on to where
@@ -18,8 +20,12 @@ func forward(ctx context.Context, dial func() (net.Conn, error)) (net.Listener, 
 	go func() {
 		for {
 			client, err := listener.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
 			if err != nil {
-				return // closed
+				time.Sleep(10 * time.Millisecond) // short of files: that passes
+				continue
 			}
 			go func() {
 				defer client.Close()

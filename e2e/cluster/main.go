@@ -28,8 +28,7 @@ Flags of up:
   -hold-stdin        end as well when standard input is closed, so that the
                      cluster goes with the process that started it
   -nodes N           with 1 or 2 nodes that run pods, in networks of their own
-                     that nothing leaves; needs Linux and root; one such cluster
-                     on a machine
+                     that nothing leaves; needs Linux and root
   -cluster-domain D  with nodes: the domain of the cluster's names (cluster.local)
   -detach            with nodes: end when everything answers, and leave it running
 
@@ -42,6 +41,9 @@ For the cluster with nodes that runs:
   cluster link NODE up|down             take a node off the network, or back
   cluster exec [-node N] -- COMMAND ... run a command in a node's network
   cluster down                          stop it, and clear up after a killed one
+
+CLUSTER=NAME in the environment of all of these, and of up, is for a cluster
+with nodes beside the one without a name.
 
 Where KUBEBUILDER_ASSETS names a folder, a program that is there is used and not built.
 Parts: `

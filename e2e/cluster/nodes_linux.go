@@ -14,9 +14,8 @@ import (
 )
 
 const (
-	groupName     = "h2o-webhook-nodes" // of control groups
-	programsGroup = "programs"          // in it: what is no pod
-	upAbout       = 10 * time.Second    // from nothing to ready
+	programsGroup = "programs"       // of control groups: what is no pod
+	upAbout       = 10 * time.Second // from nothing to ready
 )
 
 // cluster is a control plane with nodes. The first node's network namespace
@@ -31,14 +30,18 @@ type cluster struct {
 // upNodes runs a cluster with nodes until the context ends or a part of it does,
 // and leaves nothing behind.
 func upNodes(ctx context.Context, binaries map[string]string, wanted upOptions, ready func(started) error) (err error) {
-	dir, err := claimDir(nodesDir)
+	name, err := nodesName()
+	if err != nil {
+		return err
+	}
+	dir, err := claimDir(nodesDir(name))
 	if errors.Is(err, errInUse) {
-		return errors.New("a cluster with nodes runs on this machine already: use it, or stop it with `cluster down`")
+		return errors.New("this cluster with nodes runs already (`cluster status`): use it, stop it with `cluster down`, or set CLUSTER to the name of another")
 	}
 	if err != nil {
 		return err
 	}
-	if err := clearRemains(dir.path, os.Stderr); err != nil {
+	if err := clearRemains(dir.path, name, os.Stderr); err != nil {
 		dir.unlock()
 		return err
 	}
@@ -101,7 +104,7 @@ func (c *cluster) bringUp(ctx context.Context, nodes int) error {
 
 func (c *cluster) prepareNodes(ctx context.Context, nodes int) error {
 	var err error
-	if c.group, err = openCgroup(groupName); err != nil {
+	if c.group, err = openCgroup(filepath.Base(c.dir)); err != nil {
 		return err
 	}
 	if err := saveTunables(c.dir); err != nil {

@@ -3,12 +3,7 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"encoding/json"
 	"errors"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +32,13 @@ func TestWrongUp(t *testing.T) {
 	}
 	o, err := parseUp(strings.Fields("-nodes 2 -cluster-domain h2o.test -detach"))
 	if err != nil || o.nodes != 2 || o.domain != "h2o.test" || !o.detach {
+		t.Errorf("got %+v (%v)", o, err)
+	}
+}
+
+func TestSupervisorDoesNotDetachAgain(t *testing.T) {
+	o, err := parseUp(append([]string{"-detached"}, strings.Fields("-nodes 1 -detach")...))
+	if err != nil || o.detach || !o.detached {
 		t.Errorf("got %+v (%v)", o, err)
 	}
 }
@@ -136,6 +138,36 @@ func TestFolderOfOthersIsRefused(t *testing.T) {
 	}
 }
 
+func TestNamesOfClusters(t *testing.T) {
+	for name, want := range map[string]string{"": "h2o-webhook-nodes", "two": "h2o-webhook-nodes-two", "../up": "", "A": "", "a-name-that-is-too-long": ""} {
+		t.Setenv("CLUSTER", name)
+		got, err := nodesName()
+		if _, wrong := errors.AsType[usageError](err); got != want || wrong != (want == "") {
+			t.Errorf("CLUSTER=%q: want %q, got %q (%v)", name, want, got, err)
+		}
+	}
+}
+
+func TestMachinesSettingsAreNotedOnce(t *testing.T) {
+	parent := t.TempDir()
+	first, second := filepath.Join(parent, nodesPrefix), filepath.Join(parent, nodesPrefix+"-two")
+	for _, dir := range []string{first, second} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const noted = `{"kernel/panic":"as it was before the first"}`
+	if err := os.WriteFile(filepath.Join(first, tunablesFile), []byte(noted), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := saveTunables(second); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(second, tunablesFile)); err != nil || string(got) != noted {
+		t.Errorf("want what the first noted, got %s (%v)", got, err)
+	}
+}
+
 func TestMissingPackages(t *testing.T) {
 	got := missingPackages(func(program string) bool { return program != "runc" && program != "ip" })
 	if want := []string{"runc", "iproute2"}; !slices.Equal(got, want) {
@@ -153,117 +185,6 @@ func TestAddonsAreFilledIn(t *testing.T) {
 		if !strings.Contains(objects, want) {
 			t.Errorf("want %q in the objects", want)
 		}
-	}
-}
-
-func TestImageIsWhole(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "p")
-	if err := os.WriteFile(program, []byte("#!"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "i.tar")
-	if err := (image{"localhost/i:1", program}).write(path, "run"); err != nil {
-		t.Fatal(err)
-	}
-	files := untar(t, path)
-	var manifest []struct {
-		Config   string
-		RepoTags []string
-		Layers   []string
-	}
-	if err := json.Unmarshal(files["manifest.json"], &manifest); err != nil || len(manifest) != 1 {
-		t.Fatalf("cannot read the manifest: %v %s", err, files["manifest.json"])
-	}
-	config := files[manifest[0].Config]
-	layer := files[manifest[0].Layers[0]]
-	if manifest[0].Config != digest(config)+".json" || !strings.Contains(string(config), `"diff_ids":["sha256:`+digest(layer)+`"]`) {
-		t.Errorf("the parts do not name each other: %s", files["manifest.json"])
-	}
-	if !strings.Contains(string(config), `"Entrypoint":["/run"]`) || manifest[0].RepoTags[0] != "localhost/i:1" {
-		t.Errorf("want localhost/i:1 that runs /run, got %s", config)
-	}
-	if err := os.WriteFile(path, layer, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := untar(t, path)["run"]; string(got) != "#!" {
-		t.Errorf("the layer holds %q", got)
-	}
-}
-
-func untar(t *testing.T, path string) map[string][]byte {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := map[string][]byte{}
-	for archive := tar.NewReader(bytes.NewReader(text)); ; {
-		header, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if files[header.Name], err = io.ReadAll(archive); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func TestForwardPassesBothWaysAndTheEnd(t *testing.T) {
-	server, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	go func() { // answers what it was sent, once it has all of it
-		connection, err := server.Accept()
-		if err != nil {
-			return
-		}
-		defer connection.Close()
-		text, err := io.ReadAll(connection)
-		if err == nil {
-			_, _ = connection.Write(append([]byte("you said "), text...))
-		}
-	}()
-	door, err := forward(t.Context(), func() (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Addr().String())
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer door.Close()
-	connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", door.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	if _, err := connection.Write([]byte("hello")); err != nil {
-		t.Fatal(err)
-	}
-	if err := connection.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
-	if answer, err := io.ReadAll(connection); err != nil || string(answer) != "you said hello" {
-		t.Errorf("got %q (%v)", answer, err)
-	}
-}
-
-func TestForwardWithoutAServerClosesTheConnection(t *testing.T) {
-	door, err := forward(t.Context(), func() (net.Conn, error) { return nil, errors.New("nobody there") })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer door.Close()
-	connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", door.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	if n, err := connection.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
-		t.Errorf("want the end of the connection, got %d, %v", n, err)
 	}
 }
 

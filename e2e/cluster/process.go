@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,17 +26,23 @@ type process struct {
 // sees of the machine, its processes see.
 type starter struct {
 	work   chan func()
+	closed chan struct{}
 	env    []string                    // of the processes; none for this program's
 	attr   func() *syscall.SysProcAttr // of a process
 	thread int                         // its id, on Linux
 }
 
 func newStarter() *starter {
-	s := &starter{work: make(chan func()), attr: dieWithParent}
+	s := &starter{work: make(chan func()), closed: make(chan struct{}), attr: dieWithParent}
 	go func() {
-		runtime.LockOSThread()
-		for f := range s.work {
-			f()
+		runtime.LockOSThread() // and never let go of it: it ends with this function
+		for {
+			select {
+			case f := <-s.work:
+				f()
+			case <-s.closed:
+				return
+			}
 		}
 	}()
 	return s
@@ -43,13 +50,17 @@ func newStarter() *starter {
 
 // do runs a function on the thread.
 func (s *starter) do(f func() error) error {
-	failed := make(chan error)
-	s.work <- func() { failed <- f() }
-	return <-failed
+	failed := make(chan error, 1)
+	select {
+	case s.work <- func() { failed <- f() }:
+		return <-failed
+	case <-s.closed:
+		return errors.New("the cluster is stopping")
+	}
 }
 
-// close ends the thread, which must have no processes left.
-func (s *starter) close() { close(s.work) }
+// close ends the thread, and with it what it started.
+func (s *starter) close() { close(s.closed) }
 
 // start runs a program with its output in a log file.
 func (s *starter) start(dir, name, binary string, args ...string) (*process, error) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -21,8 +22,12 @@ const tunablesFile = "tunables.json"
 
 func tunablePath(name string) string { return filepath.Join("/proc/sys", name) }
 
-// saveTunables notes what the machine has before the kubelet comes.
+// saveTunables notes what the machine has before the kubelet comes: before that
+// of the first cluster, where there are more.
 func saveTunables(dir string) error {
+	if notes := notesOfOthers(dir); len(notes) > 0 {
+		return copyFile(filepath.Join(dir, tunablesFile), notes[0])
+	}
 	values := map[string]string{}
 	for _, name := range tunables {
 		text, err := os.ReadFile(tunablePath(name))
@@ -40,7 +45,17 @@ func saveTunables(dir string) error {
 	return nil
 }
 
-// restoreTunables gives the machine back what it had. No note is nothing to do.
+// notesOfOthers finds what other clusters on this machine noted.
+func notesOfOthers(dir string) []string {
+	notes, err := filepath.Glob(filepath.Join(filepath.Dir(dir), nodesPrefix+"*", tunablesFile))
+	if err != nil {
+		return nil // a pattern of ours is none that is bad
+	}
+	return slices.DeleteFunc(notes, func(path string) bool { return filepath.Dir(path) == dir })
+}
+
+// restoreTunables gives the machine back what it had, when the last cluster goes.
+// No note is nothing to do.
 func restoreTunables(dir string) error {
 	path := filepath.Join(dir, tunablesFile)
 	text, err := os.ReadFile(path)
@@ -53,6 +68,9 @@ func restoreTunables(dir string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("cannot restore the machine's settings: %w", err)
+	}
+	if len(notesOfOthers(dir)) > 0 {
+		values = nil
 	}
 	for name, value := range values {
 		now, err := os.ReadFile(tunablePath(name))
@@ -68,8 +86,8 @@ func restoreTunables(dir string) error {
 
 // clearRemains takes away what a cluster left whose supervisor was killed. The
 // namespaces, with their mounts and links, go with the last process.
-func clearRemains(dir string, out io.Writer) error {
-	group, err := openCgroup(groupName)
+func clearRemains(dir, name string, out io.Writer) error {
+	group, err := openCgroup(name)
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ func parseUp(args []string) (upOptions, error) {
 	case o.detach && o.hold:
 		return o, usageError{errors.New("-detach and -hold-stdin exclude each other")}
 	}
+	o.detach = o.detach && !o.detached // or it would start itself for ever
 	return o, nil
 }
 
@@ -79,7 +80,7 @@ func runUp(ctx context.Context, args []string) error {
 	switch {
 	case wanted.nodes == 0:
 		return upControlPlane(ctx, binaries, wanted.kubeconfig, say)
-	case wanted.detach && !wanted.detached:
+	case wanted.detach:
 		return upDetached(ctx, args)
 	default:
 		return upNodes(ctx, binaries, wanted, say)

@@ -94,7 +94,7 @@ func TestOneNode(t *testing.T) {
 	c.forwards()
 	c.commands(service)
 	c.rights()
-	if _, err := try(t.Context(), "up", "-nodes", "1"); err == nil || !strings.Contains(err.Error(), "runs on this machine already") {
+	if _, err := try(t.Context(), "up", "-nodes", "1"); err == nil || !strings.Contains(err.Error(), "runs already") {
 		t.Errorf("a second cluster: want a refusal that says why, got %v", err)
 	}
 	end := lifeOf(c)

@@ -22,10 +22,17 @@ import (
 	"time"
 )
 
-// program is the cluster command, and limit how long anything may take.
+// program is the cluster command.
 var program string
 
-const limit = 2 * time.Minute
+const (
+	// name sets the cluster of these tests apart from the developer's own.
+	name   = "proof"
+	group  = "h2o-webhook-nodes-" + name
+	folder = "/var/tmp/" + group
+	// limit is how long anything may take.
+	limit = 2 * time.Minute
+)
 
 // askAnonymously makes this test binary ask a URL without credentials.
 const askAnonymously = "PROOF_ASK"
@@ -67,6 +74,9 @@ func runAll(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Setenv("CLUSTER", name); err != nil {
+		return 1, err
+	}
 	program = filepath.Join(dir, "cluster")
 	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", program, "..")
 	if output, err := build.CombinedOutput(); err != nil {
@@ -186,7 +196,7 @@ func printWhy(t *testing.T) {
 	t.Logf("status (%v): %s", err, status)
 	var logs []string
 	for _, dir := range []string{"", "node-1", "node-2"} {
-		more, _ := filepath.Glob(filepath.Join("/var/tmp/h2o-webhook-nodes", dir, "*.log"))
+		more, _ := filepath.Glob(filepath.Join(folder, dir, "*.log"))
 		logs = append(logs, more...)
 	}
 	for _, path := range logs {
