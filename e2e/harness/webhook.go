@@ -61,7 +61,7 @@ func (c *Cluster) Install(ctx context.Context, out io.Writer) (*Webhook, error) 
 	if err := c.createNamespace(ctx); err != nil {
 		return nil, err
 	}
-	for _, file := range []string{"serviceaccount.yaml", "rbac.yaml"} {
+	for _, file := range []string{"serviceaccount.yaml", "rbac.yaml", "confinement.yaml"} {
 		if _, _, err := c.RunKubectl(ctx, "", "apply", "-f", filepath.Join(c.root, "config", "base", file)); err != nil {
 			return nil, err
 		}
