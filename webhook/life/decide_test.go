@@ -95,7 +95,7 @@ func TestPhase(t *testing.T) {
 			}
 			s.Pods[1].Problem = "0/1 nodes are available: 1 Insufficient memory."
 		}, life.PhasePending, "0 of 3 nodes run; h2o-1: 0/1 nodes", ""},
-		"all still look, and all call themselves the leader": {forming, func(s *scene) { s.says("looking", "looking", "looking") }, life.PhaseForming, "3 still look", ""},
+		"all still look, and all call themselves the leader": {forming, func(s *scene) { s.says("looking", "looking", "looking") }, life.PhaseForming, "looking for the others: 3", ""},
 		"one 200 and two 404s":                               {forming, func(s *scene) { s.says("follower", "leader", "follower") }, life.PhaseFormed, "a cluster of 3, led by h2o-1", "h2o-1"},
 		"the same heard only once": {forming, func(s *scene) {
 			s.says("follower", "leader", "follower")

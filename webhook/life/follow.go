@@ -66,14 +66,17 @@ func (d *decider) followForming() {
 	if d.Now.Sub(s.Started) > patientAfter {
 		d.out.Ask = askSlowly
 	}
-	d.enter(PhaseForming, false, "%s, %d still look for the others, %d are in a cloud%s", d.missing(), len(d.view.looking), d.view.clouded(), d.unreachableNote())
-}
-
-func (d *decider) unreachableNote() string {
-	if len(d.view.unreachable) == 0 {
-		return ""
+	said := []string{d.missing()}
+	if n := len(d.view.looking); n > 0 {
+		said = append(said, fmt.Sprintf("looking for the others: %d", n))
 	}
-	return fmt.Sprintf("; %s cannot be reached from the webhook: a network policy may be in the way", names(d.view.unreachable))
+	if n := d.view.clouded(); n > 0 {
+		said = append(said, fmt.Sprintf("in a cloud: %d", n))
+	}
+	if unreachable := d.view.unreachable; len(unreachable) > 0 {
+		said = append(said, fmt.Sprintf("%s cannot be reached from the webhook: a network policy may be in the way", names(unreachable)))
+	}
+	d.enter(PhaseForming, false, "%s", strings.Join(said, "; "))
 }
 
 // earliest is when the first of the pods was made.
