@@ -256,6 +256,21 @@ func TestWaitsForDNS(t *testing.T) {
 	}
 }
 
+// TestSparesStarting proves that a JVM which takes no signals yet is deleted
+// when it does.
+func TestSparesStarting(t *testing.T) {
+	s := formed()
+	s.Pods[1].Restarts, s.Pods[1].Started = 1, s.Now.Add(-time.Second)
+	d := s.decide()
+	if len(d.Delete) != 2 || d.Again == 0 {
+		t.Errorf("want the others deleted, got %+v", d)
+	}
+	s.Now = s.Now.Add(d.Again)
+	if d = s.decide(); len(d.Delete) != 3 {
+		t.Errorf("want it deleted a little later, got %+v", d)
+	}
+}
+
 func TestBackoff(t *testing.T) {
 	s := formed()
 	at := s.Now

@@ -17,6 +17,10 @@ const (
 	// heldAfter is how long after its time a deleted pod may stay before it is
 	// said to hold the restart.
 	heldAfter = 10 * time.Second
+	// takesSignals is how long after its start a JVM takes signals for sure. As
+	// the first process of its container it would never see an earlier one that
+	// asks it to end, and be killed only at the end of its grace period.
+	takesSignals = 3 * time.Second
 	// lookAgain is when a restart that waits is looked at again.
 	lookAgain = 2 * time.Second
 )
@@ -118,7 +122,9 @@ func (d *decider) goOn() {
 		d.out.Again = min(wait, lookAgain)
 		return
 	}
-	d.out.Delete = these(left, func(p *Pod) bool { return !p.Deleting() })
+	d.out.Delete = these(left, func(p *Pod) bool {
+		return !p.Deleting() && !(p.Running && d.Now.Sub(p.Started) < takesSignals)
+	})
 	d.reportHeld(left)
 }
 
