@@ -8,6 +8,8 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/h2o-webhook/h2o-webhook/webhook/policy"
 )
 
 // Field names one place of a StatefulSet that an injection may touch. Elements
@@ -98,6 +100,7 @@ const (
 	ReasonWholeRestart  Reason = "WholeRestart"
 	ReasonRecord        Reason = "Record"
 	ReasonNotManaged    Reason = "NotManaged"
+	ReasonStatus        Reason = "Status"
 )
 
 // Why something is said besides.
@@ -122,6 +125,7 @@ var explanations = map[Reason]string{
 	ReasonWholeRestart:  "an H2O cluster restarts as a whole, never pod by pod",
 	ReasonImmutable:     "cannot be changed once it is stored",
 	ReasonRecord:        "the record from which all of this can be taken back",
+	ReasonStatus:        "what is known of a cluster's life belongs to that cluster only",
 	ReasonNotManaged:    "no longer injected: what the user wrote is back",
 }
 
@@ -130,7 +134,10 @@ func (r Reason) Explain() string { return explanations[r] }
 
 // reasonOf gives the reason for a change of a field.
 func reasonOf(c Change) Reason {
-	if c.New == nil {
+	switch {
+	case c.Field.Key == policy.AnnotationPhase || c.Field.Key == policy.AnnotationStatus:
+		return ReasonStatus
+	case c.New == nil:
 		return ReasonNotManaged
 	}
 	switch c.Field.At {
@@ -167,7 +174,7 @@ func (c Change) String() string {
 	switch {
 	case c.New == nil:
 		return fmt.Sprintf("remove %s: %s", c.Field, c.Reason.Explain())
-	case c.Field.At == AtAnnotation:
+	case c.Field.At == AtAnnotation && c.Reason == ReasonRecord:
 		return fmt.Sprintf("record in %s: %s", c.Field, c.Reason.Explain())
 	case c.Old == nil:
 		return fmt.Sprintf("set %s to %s: %s", c.Field, compact(c.New), c.Reason.Explain())

@@ -120,7 +120,9 @@ func checkGuarantees(t *testing.T, c corpus.Case, old, object inject.Object, res
 		return // what was stored may hold traces of earlier writes
 	}
 	came := object.Set.DeepCopy()
-	delete(came.Annotations, policy.AnnotationInjected) // a record is never the user's
+	for _, name := range policy.WrittenAnnotations() { // a record and a status are never the user's
+		delete(came.Annotations, name)
+	}
 	if len(came.Annotations) == 0 {
 		came.Annotations = nil
 	}
