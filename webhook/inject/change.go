@@ -106,6 +106,7 @@ const (
 	ReasonJavaOptions Reason = "JavaOptions"
 	ReasonArguments   Reason = "Arguments"
 	ReasonImmutable   Reason = "Immutable"
+	ReasonResize      Reason = "Resize"
 )
 
 var explanations = map[Reason]string{
