@@ -104,7 +104,7 @@ how clusters are and what to do, forward leads to one from this machine.`,
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
-	root.AddCommand(newInject(streams), newUninject(streams), newStatus(streams))
+	root.AddCommand(newInject(streams), newUninject(streams), newStatus(streams), newForward(streams))
 	return root
 }
 

@@ -3,6 +3,7 @@ package report
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -60,15 +61,18 @@ func readLife(s *ClusterStatus, f Facts, pods []life.Pod) {
 	status := life.Read(f.Set)
 	s.Phase, s.Since, s.Message, s.Leader = status.Phase, status.Since, status.Message, status.Leader
 	s.Restarts = Restarts{Count: status.Restarts, LastCause: status.LastCause, Last: status.LastRestart}
-	g := status.Generation
-	if g != nil {
+	if g := status.Generation; g != nil {
 		s.Nodes.Formed = len(g.Members)
-		if s.Leader == "" && status.ByReadiness {
+		if status.ByReadiness {
 			s.Leader = g.Leader
 		}
-	}
-	if g != nil && f.PodsKnown {
-		s.Nodes.Formed = members(g, pods)
+		if f.PodsKnown {
+			s.Nodes.Formed = members(g, pods)
+		}
+		if f.PodsKnown && !leads(g, s.Leader, pods) {
+			s.Leader = ""
+		}
+		s.LeaderUID = g.Members[s.Leader].UID
 	}
 	s.Formed = s.Phase == life.PhaseFormed && s.Nodes.Wanted > 0 && s.Nodes.Formed == s.Nodes.Wanted
 	switch {
@@ -91,6 +95,11 @@ func members(g *life.Generation, pods []life.Pod) int {
 		}
 	}
 	return count
+}
+
+// leads says whether a pod is still the member that leads.
+func leads(g *life.Generation, leader string, pods []life.Pod) bool {
+	return slices.ContainsFunc(pods, func(p life.Pod) bool { return p.Name == leader && isMember(g, &p) })
 }
 
 func isMember(g *life.Generation, p *life.Pod) bool {

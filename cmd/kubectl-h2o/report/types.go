@@ -3,6 +3,8 @@ package report
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/h2o-webhook/h2o-webhook/webhook/life"
 )
 
@@ -39,9 +41,11 @@ type ClusterStatus struct {
 	// NotManaged says why it is no cluster, nil where it is one.
 	NotManaged *Finding `json:"notManaged,omitempty"`
 	Nodes      Nodes    `json:"nodes"`
-	// Leader names the leader's pod, empty while there is none.
-	Leader   string   `json:"leader,omitempty"`
-	Restarts Restarts `json:"restarts"`
+	// Leader names the leader's pod, empty while there is none; LeaderUID tells
+	// it from another pod of the same name.
+	Leader    string    `json:"leader,omitempty"`
+	LeaderUID types.UID `json:"leaderUID,omitempty"`
+	Restarts  Restarts  `json:"restarts"`
 	// Outdated lists what the next rollout would change of what is injected.
 	Outdated []Change `json:"outdated,omitempty"`
 	// Problems say what is not as it should be, the weightiest first.
