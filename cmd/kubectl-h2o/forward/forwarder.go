@@ -94,6 +94,9 @@ func (f *Forwarder) Serve(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	for {
 		local, err := listener.Accept()
+		if err == nil && ctx.Err() != nil {
+			_ = local.Close() // it came while we end
+		}
 		if ctx.Err() != nil {
 			return nil
 		}

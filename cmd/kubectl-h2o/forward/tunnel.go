@@ -11,11 +11,11 @@ import (
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // Tunnels dials pods of a namespace through the API server, as kubectl
@@ -32,12 +32,12 @@ func Tunnels(config *rest.Config, namespace string, port int32) (func(context.Co
 	}
 	return func(ctx context.Context, pod string) (Connection, error) {
 		url := kube.CoreV1().RESTClient().Post().Namespace(namespace).Resource("pods").Name(pod).SubResource("portforward").URL()
-		overWebSocket, err := portforward.NewSPDYOverWebsocketDialer(url, config)
+		overWebSocket, err := portforward.NewSPDYOverWebsocketDialerForStreaming(url, config)
 		if err != nil {
 			return nil, err
 		}
-		overSPDY := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
-		dialer := portforward.NewFallbackDialer(overWebSocket, overSPDY, func(err error) bool {
+		overSPDY := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
+		dialer := portforward.NewFallbackDialerForStreaming(overWebSocket, overSPDY, func(err error) bool {
 			return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 		})
 		return dial(ctx, dialer, port)
