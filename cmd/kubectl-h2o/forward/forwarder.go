@@ -54,6 +54,7 @@ type Forwarder struct {
 	leader  Leader
 	changed chan struct{} // closed when the leader changes
 	way     Connection    // to the leader; nil before the first use
+	problem string        // the last one said
 	dialing sync.Mutex    // one at a time
 }
 
@@ -70,7 +71,7 @@ func (f *Forwarder) Lead(leader Leader) {
 	if leader == f.leader {
 		return
 	}
-	f.leader = leader
+	f.leader, f.problem = leader, ""
 	f.dropWay()
 	close(f.changed)
 	f.changed = make(chan struct{})
@@ -141,6 +142,7 @@ func (f *Forwarder) open(ctx context.Context) (Stream, error) {
 				return stream, nil
 			}
 			last = fmt.Errorf("cannot reach pod %s: %w", leader.Pod, err)
+			f.sayProblem(ctx, last)
 			again = time.After(dialAgain)
 		}
 		select {
@@ -149,6 +151,17 @@ func (f *Forwarder) open(ctx context.Context) (Stream, error) {
 		case <-changed:
 		case <-again:
 		}
+	}
+}
+
+// sayProblem says what goes wrong when it begins, and not at every try.
+func (f *Forwarder) sayProblem(ctx context.Context, problem error) {
+	f.lock.Lock()
+	news := ctx.Err() == nil && f.problem != problem.Error()
+	f.problem = problem.Error()
+	f.lock.Unlock()
+	if news {
+		f.Say(problem.Error() + "; trying again")
 	}
 }
 

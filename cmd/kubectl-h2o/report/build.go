@@ -47,7 +47,11 @@ func Build(f Facts) ClusterStatus {
 	s.NotManaged = notManaged(f)
 	if inject.Managed(f.Set) && inject.Injected(f.Set) {
 		readLife(&s, f, pods)
+	}
+	if s.NotManaged == nil {
 		readOutdated(&s, f.Set)
+	} else {
+		s.Formed, s.Problems = false, nil // being no cluster is all there is to say
 	}
 	if f.More != nil {
 		s.APIVersion, s.Kind = APIVersion, Kind
@@ -79,7 +83,7 @@ func readLife(s *ClusterStatus, f Facts, pods []life.Pod) {
 	case s.Phase == "":
 		s.add(ReasonNotFollowed, "the webhook has not looked at it yet: its reconcilers may be away")
 	case s.Phase == life.PhaseFormed && !s.Formed:
-		s.add(ReasonOutOfDate, "it is said to be formed, but only %d of %d nodes are what they were then: the webhook may be away", s.Nodes.Formed, s.Nodes.Wanted)
+		s.add(ReasonOutOfDate, "it is said to be formed, but only %d of %d nodes are what they were then: the webhook is about to see to it, or away", s.Nodes.Formed, s.Nodes.Wanted)
 	case s.Phase != life.PhaseFormed && s.Phase != life.PhaseStopped:
 		s.add(ReasonNotFormed, "%s", s.Message)
 	}

@@ -22,7 +22,7 @@ func details(s *ClusterStatus, f Facts, pods []life.Pod) *Details {
 	if injected, err := inject.Recorded(f.Set); err == nil {
 		d.Injected = changes(injected)
 	}
-	if inject.Managed(f.Set) && inject.Injected(f.Set) {
+	if s.NotManaged == nil {
 		d.Services = services(f)
 		d.DNS = dnsOf(f, d.Services)
 		d.Warnings = warnings(f)

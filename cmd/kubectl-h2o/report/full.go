@@ -13,7 +13,7 @@ import (
 
 // WriteFull writes everything about one cluster, for people.
 func WriteFull(out io.Writer, s *ClusterStatus, now time.Time) error {
-	w := &pages{tabs: printers.GetNewTabWriter(out)}
+	w := &pages{out: out, tabs: printers.GetNewTabWriter(out)}
 	w.head(s, now)
 	d := s.Details
 	w.changes("Injected", d.Injected)
@@ -37,15 +37,18 @@ func WriteFull(out io.Writer, s *ClusterStatus, now time.Time) error {
 }
 
 // pages writes sections; each has columns of its own.
-type pages struct{ tabs flusher }
+type pages struct {
+	out  io.Writer
+	tabs flusher
+}
 
 func (w *pages) line(cells ...string) { fmt.Fprintln(w.tabs, strings.Join(cells, "\t")) }
 
 // title begins a section; what is written before is aligned for itself.
 func (w *pages) title(text string) {
-	_ = w.tabs.Flush() // what goes wrong here goes wrong again at the end
-	fmt.Fprintf(w.tabs, "\n%s:\n", text)
-	_ = w.tabs.Flush()
+	_ = w.tabs.Flush()                       // what goes wrong here goes wrong again at the end
+	w.tabs = printers.GetNewTabWriter(w.out) // one remembers the widths of its columns
+	fmt.Fprintf(w.out, "\n%s:\n", text)
 }
 
 func (w *pages) head(s *ClusterStatus, now time.Time) {
@@ -105,9 +108,9 @@ func (w *pages) services(d *Details) {
 	w.line("  ROLE", "NAME", "OWNER", "SERVES", "SELECTS", "ADDRESSES")
 	for i := range d.Services {
 		s := &d.Services[i]
-		serves := "yes"
-		if len(s.Problems) > 0 || s.Owner == ownerUnknown {
-			serves = cmp.Or(strings.Join(s.Problems, "; "), "unknown")
+		serves := yesNo(len(s.Problems) == 0) // the problems are said at the top
+		if s.Owner == ownerUnknown {
+			serves = ownerUnknown
 		}
 		var addresses []string
 		for _, e := range s.Addresses {
@@ -129,7 +132,11 @@ func (w *pages) dns(d *DNS) {
 		return
 	}
 	w.title("DNS, as far as it follows from the endpoints")
-	w.line("  " + d.Name + " -> " + cmp.Or(strings.Join(d.Answers, ", "), "nobody"))
+	answers := cmp.Or(strings.Join(d.Answers, ", "), "nobody")
+	if d.Unknown != "" {
+		answers = "unknown (" + d.Unknown + ")"
+	}
+	w.line("  " + d.Name + " -> " + answers)
 	if d.Problem != "" {
 		w.line("  " + d.Problem)
 	}

@@ -63,7 +63,7 @@ func nextInPhase(s *ClusterStatus, d *Details) []string {
 	case life.PhaseDegraded:
 		return append([]string{"Do what the message says: " + s.Message + "."}, nextCrashing(s, d)...)
 	case life.PhaseRestarting:
-		return []string{"Wait: a restart goes on by itself. If it does not, the message says what holds it: " + s.Message + "."}
+		return []string{"Wait: a restart goes on by itself. Where something holds it, the message above says what, and what you can do."}
 	case life.PhaseStopped:
 		return []string{fmt.Sprintf("Start it with the number of nodes that you want: kubectl -n %s scale sts/%s --replicas=3.", s.Namespace, s.Name)}
 	}

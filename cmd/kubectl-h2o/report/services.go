@@ -107,8 +107,7 @@ func dnsOf(f Facts, all []Service) *DNS {
 	name, _ := inject.ServiceDNS(f.Set)
 	d := &DNS{Name: name, Answers: []string{}}
 	discovery := all[0]
-	if f.More.Unknown[UnknownSlices] != "" {
-		d.Problem = "unknown: " + f.More.Unknown[UnknownSlices]
+	if d.Unknown = f.More.Unknown[UnknownSlices]; d.Unknown != "" {
 		return d
 	}
 	for _, e := range discovery.Addresses {

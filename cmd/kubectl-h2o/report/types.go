@@ -126,8 +126,10 @@ type DNS struct {
 	// Name is what the nodes ask for, Answers the addresses that they are given.
 	Name    string   `json:"name"`
 	Answers []string `json:"answers"`
-	// Problem says why nodes do not find each other with it.
+	// Problem says why nodes do not find each other with it, Unknown why nothing
+	// is known of the answers.
 	Problem string `json:"problem,omitempty"`
+	Unknown string `json:"unknown,omitempty"`
 }
 
 // Pod is one node's pod.
