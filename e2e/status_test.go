@@ -137,6 +137,21 @@ func TestStatus(t *testing.T) {
 			e.Errorf("want two, got %q", out)
 		}
 	})
+	t.Run("following one until Ctrl-C", func(*testing.T) {
+		cmd, out, _ := e.command("status", "one", "-w", "-o", "json")
+		said := &lines{Buffer: out}
+		cmd.Stdout = said
+		if err := cmd.Start(); err != nil {
+			e.Fatal(err)
+		}
+		e.eventually("how it is", said.has(`"kind": "ClusterStatus"`))
+		if err := cmd.Process.Signal(interrupt); err != nil {
+			e.Fatal(err)
+		}
+		if code := e.code(cmd.Wait()); code != 1 {
+			e.Errorf("want exit code 1, since it is not formed, got %d", code)
+		}
+	})
 	t.Run("a name that is not there", func(*testing.T) {
 		e.says(2, []string{"status", "three"}, "there is no StatefulSet three", "its H2O clusters are one, two")
 	})

@@ -8,9 +8,11 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"github.com/h2o-webhook/h2o-webhook/cmd/kubectl-h2o/observe"
 )
@@ -31,6 +33,7 @@ func newConnection(cmd *cobra.Command) *connection {
 // open gives a reader, the settings that it was made from, and the namespace
 // that kubectl would use.
 func (c *connection) open() (reader *observe.Reader, config *rest.Config, namespace string, err error) {
+	klog.SetLogger(logr.Discard()) // what a library logs is said as a notice, where it matters
 	if namespace, _, err = c.flags.ToRawKubeConfigLoader().Namespace(); err != nil {
 		return nil, nil, "", err
 	}

@@ -51,7 +51,7 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.Error("no upgrade")
 		return
 	}
-	defer connection.Close()
+	defer func() { _ = connection.Close() }()
 	problems := map[string]httpstream.Stream{}
 	for {
 		select {

@@ -96,14 +96,15 @@ func (f *follower) run(ctx context.Context, changed Changed) error {
 // why gives the reason for an end: none where somebody asked for it, the API
 // server's where it refused.
 func why(asked, following context.Context, err error) error {
-	switch {
-	case asked.Err() != nil:
+	select {
+	case <-asked.Done():
 		return nil
-	case following.Err() != nil:
-		return context.Cause(following)
 	default:
-		return err
 	}
+	if refusal := context.Cause(following); refusal != nil {
+		return refusal
+	}
+	return err
 }
 
 // report says how the clusters of some keys are now.

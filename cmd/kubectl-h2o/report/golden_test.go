@@ -132,7 +132,7 @@ var full = map[string]func(*testing.T, string) *scene{
 		s.keep(life.Status{Phase: life.PhaseForming, Message: "0 of 3 nodes run"})
 		return s
 	},
-	"not-injected": func(t *testing.T, name string) *scene { return plain(t, name) },
+	"not-injected": plain,
 	"not-installed": func(t *testing.T, name string) *scene {
 		s := plain(t, name)
 		s.More.Webhook = nil
