@@ -30,8 +30,8 @@ func newForward(streams genericiooptions.IOStreams) *cobra.Command {
 		Short: "Lead a port of this machine to a cluster's leader",
 		Long: `Lead a port of this machine to a cluster's leader.
 
-The port stays when the cluster restarts: connections wait up to 30 s for the new
-leader, which the status names, and go there. What the cluster had in its memory
+The port stays when the cluster restarts: connections wait up to a minute for the
+new leader, which the status names, and go there. What the cluster had in its memory
 is gone then. Ctrl-C ends it.
 
 Exit codes: 0 after Ctrl-C, 1 it is no H2O cluster or the port is taken, 2 the
@@ -120,9 +120,9 @@ func (f *forwarding) serve(ctx context.Context, reader *observe.Reader, forwarde
 				return true, &exitError{exitBad, fmt.Errorf("%s is no H2O cluster: %s", name, c.NotManaged.Message)}
 			}
 			forwarder.Lead(forward.Leader{Pod: c.Leader, UID: c.LeaderUID})
-			if line := leads(c); line != said {
-				said = line
-				f.say(line)
+			if what := c.Leader + string(c.LeaderUID) + string(c.Phase); what != said {
+				said = what
+				f.say(leads(c))
 			}
 		}
 		return false, nil

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// holdFor is how long a connection waits for a leader: three times as long as
-	// a cluster takes to form.
-	holdFor = 30 * time.Second
+	// holdFor is how long a connection waits for a leader: old nodes may take 30 s
+	// to end, and new ones three times their usual 9 s to form.
+	holdFor = time.Minute
 	// dialAgain is when a leader that cannot be reached is tried again.
 	dialAgain = 500 * time.Millisecond
 )

@@ -111,7 +111,12 @@ func eventsOf(f Facts) []Event {
 	return told[max(0, len(told)-maxEvents):]
 }
 
+// concerns says whether an Event is about the cluster and says something. That a
+// readiness probe fails does not: followers are never ready.
 func concerns(e *eventsv1.Event, f Facts) bool {
+	if e.Reason == "Unhealthy" && strings.HasPrefix(e.Note, "Readiness probe failed") {
+		return false
+	}
 	if e.Regarding.UID == f.Set.UID {
 		return true
 	}

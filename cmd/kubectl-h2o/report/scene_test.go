@@ -146,6 +146,7 @@ func (s *scene) lose() {
 	s.More.Events = []eventsv1.Event{
 		{Type: "Warning", Reason: "BackOff", Note: "Back-off restarting failed container", EventTime: metav1.NewMicroTime(now.Add(-time.Minute)), Regarding: corev1.ObjectReference{Kind: "Pod", Name: pod.Name, UID: pod.UID}, Series: &eventsv1.EventSeries{Count: 7, LastObservedTime: metav1.NewMicroTime(now.Add(-10 * time.Second))}},
 		{Type: "Warning", Reason: "Degraded", Note: "it lost a node", EventTime: metav1.NewMicroTime(now.Add(-2 * time.Minute)), Regarding: corev1.ObjectReference{Kind: "StatefulSet", Name: s.Set.Name, UID: s.Set.UID}},
+		{Type: "Warning", Reason: "Unhealthy", Note: "Readiness probe failed: HTTP probe failed with statuscode: 404", Regarding: corev1.ObjectReference{Kind: "Pod", Name: pod.Name, UID: pod.UID}},
 		{Type: "Warning", Reason: "Other", Note: "of another", Regarding: corev1.ObjectReference{Kind: "Pod", Name: "other", UID: "other"}},
 		{Type: "Normal", Reason: "Formed", Note: "no warning", Regarding: corev1.ObjectReference{Kind: "StatefulSet", Name: s.Set.Name, UID: s.Set.UID}},
 	}
