@@ -84,7 +84,7 @@ verify: ## Fail on anything stale: modules, formatting, manifests
 
 .PHONY: golden
 golden: ## Write what comes out into the golden cases, to be read in review
-	$(GO) test ./webhook/inject ./cmd/kubectl-h2o -update
+	$(GO) test ./webhook/inject ./cmd/kubectl-h2o ./cmd/kubectl-h2o/report -update
 
 .PHONY: bench
 bench: ## Time the injection and the whole handler beside one that only allows

@@ -27,6 +27,7 @@ const limit = 30 * time.Second
 var (
 	cluster *harness.Cluster
 	server  *harness.Webhook
+	plugin  string // the path of kubectl-h2o
 )
 
 func TestMain(m *testing.M) {
@@ -50,6 +51,9 @@ func runAll(m *testing.M) (code int, err error) {
 		}
 	}()
 	if server, err = cluster.Install(ctx, os.Stderr); err != nil {
+		return 1, err
+	}
+	if plugin, err = cluster.BuildPlugin(ctx, os.Stderr); err != nil {
 		return 1, err
 	}
 	if err = server.Start(ctx); err != nil {

@@ -11,11 +11,13 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// Exit codes of all commands.
+// Exit codes. A command line that is wrong is 2 everywhere.
 const (
-	exitOK    = 0
-	exitBad   = 1 // the input is broken or refused, or something failed
-	exitUsage = 2 // the command line is wrong
+	exitOK          = 0
+	exitBad         = 1 // the input is broken or refused, or something failed
+	exitNotFormed   = 1 // of status: not all clusters are formed
+	exitUsage       = 2 // the command line is wrong
+	exitUnreachable = 2 // of status and forward: the API server does not answer or refuses
 )
 
 func main() {
@@ -36,12 +38,33 @@ func run(args []string, streams genericiooptions.IOStreams) int {
 	if err == nil {
 		return exitOK
 	}
+	code := exitBad
+	if e, ok := errors.AsType[*exitError](err); ok {
+		if code = e.code; e.err == nil {
+			return code
+		}
+	}
 	fmt.Fprintf(streams.ErrOut, "error: %s\n", strings.Join(strings.Fields(err.Error()), " "))
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
-	return exitBad
+	return code
 }
+
+// exitError ends the program with a code of its own; without an error nothing
+// is said, since the output said it.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+func (e *exitError) Unwrap() error { return e.err }
 
 // usageError says that the command line is wrong.
 type usageError struct{ err error }
@@ -60,7 +83,17 @@ func newRoot(streams genericiooptions.IOStreams) *cobra.Command {
 		Long: `Make H2O clusters out of StatefulSets.
 
 Label a StatefulSet h2o.ai/cluster=true and it becomes a correct H2O cluster:
-in the cluster by the webhook, in files by these commands, in the same way.`,
+in the cluster by the webhook, in files by inject, in the same way. status says
+how clusters are and what to do, forward leads to one from this machine.`,
+		Example: `  # All clusters of the namespace, and everything about one
+  kubectl h2o status
+  kubectl h2o status my-cluster
+
+  # Use a cluster from here: http://127.0.0.1:54321
+  kubectl h2o forward my-cluster
+
+  # What a manifest becomes
+  kubectl h2o inject -f cluster.yaml -o diff`,
 		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl h2o"},
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -71,7 +104,7 @@ in the cluster by the webhook, in files by these commands, in the same way.`,
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
-	root.AddCommand(newInject(streams), newUninject(streams))
+	root.AddCommand(newInject(streams), newUninject(streams), newStatus(streams), newForward(streams))
 	return root
 }
 

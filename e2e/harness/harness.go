@@ -106,6 +106,12 @@ func (c *Cluster) connect() error {
 	return nil
 }
 
+// BuildPlugin builds the kubectl plugin and gives its path.
+func (c *Cluster) BuildPlugin(ctx context.Context, out io.Writer) (string, error) {
+	program := filepath.Join(c.dir, "kubectl-h2o")
+	return program, goBuild(ctx, out, c.root, program, "./cmd/kubectl-h2o")
+}
+
 // Stop ends the control plane and removes what was made for it.
 func (c *Cluster) Stop() error {
 	var err error
