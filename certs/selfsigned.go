@@ -39,23 +39,26 @@ const (
 type Options struct {
 	// Namespace and SecretName name the Secret; it is made when missing.
 	Namespace, SecretName string
-	// Configuration is the MutatingWebhookConfiguration whose caBundle is set.
+	// Configuration names the two webhook configurations whose caBundle is set:
+	// the MutatingWebhookConfiguration, and the ValidatingWebhookConfiguration of
+	// the same name where there is one.
 	Configuration string
 	// Hosts are the names and addresses that the API server calls.
 	Hosts []string
 }
 
-// CacheByObject restricts a cache to the two objects that a source looks at.
+// CacheByObject restricts a cache to the objects that a source looks at.
 func (o Options) CacheByObject() map[client.Object]cache.ByObject {
 	named := func(name string) fields.Selector { return fields.OneTermEqualSelector(metav1.ObjectNameField, name) }
 	return map[client.Object]cache.ByObject{
 		&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: named(o.SecretName)}}},
-		&admissionregistrationv1.MutatingWebhookConfiguration{}: {Field: named(o.Configuration)},
+		&admissionregistrationv1.MutatingWebhookConfiguration{}:   {Field: named(o.Configuration)},
+		&admissionregistrationv1.ValidatingWebhookConfiguration{}: {Field: named(o.Configuration)},
 	}
 }
 
 // SelfSigned keeps an authority and a leaf in a Secret that all replicas serve,
-// and writes the authority into the webhook configuration. It runs on every
+// and writes the authority into the webhook configurations. It runs on every
 // replica: whoever comes first writes, the others read.
 type SelfSigned struct {
 	options Options
@@ -85,7 +88,7 @@ func (s *SelfSigned) Ready(*http.Request) error {
 	case s.served.Load() == nil:
 		return errors.New("no certificate yet")
 	case !s.trusted.Load():
-		return fmt.Errorf("webhook configuration %s does not trust the certificate yet", s.options.Configuration)
+		return fmt.Errorf("the webhook configurations %s do not trust the certificate yet", s.options.Configuration)
 	}
 	return nil
 }
@@ -94,10 +97,10 @@ func (s *SelfSigned) Ready(*http.Request) error {
 func (s *SelfSigned) NeedLeaderElection() bool { return false }
 
 // Start keeps Secret, leaf and caBundle right until the context ends. It looks
-// again whenever one of the two objects changes.
+// again whenever one of the objects changes.
 func (s *SelfSigned) Start(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
-	for _, object := range []client.Object{&corev1.Secret{}, &admissionregistrationv1.MutatingWebhookConfiguration{}} {
+	for _, object := range append(configurations(), &corev1.Secret{}) {
 		informer, err := s.cache.GetInformer(ctx, object)
 		if err != nil {
 			return fmt.Errorf("cannot watch %T: %w", object, err)
@@ -144,7 +147,9 @@ func (s *SelfSigned) update(ctx context.Context) error {
 		return fmt.Errorf("cannot serve the leaf of secret %s: %w", s.options.SecretName, err)
 	}
 	s.served.Store(&leaf)
-	return s.ensureTrust(ctx, m.authority)
+	err = s.ensureTrust(ctx, m.authority)
+	s.trusted.Store(err == nil)
+	return err
 }
 
 // ensureSecret gives what is in the Secret, after making or renewing what is
@@ -180,28 +185,60 @@ func (s *SelfSigned) ensureSecret(ctx context.Context) (material, error) {
 	return m, nil
 }
 
-// ensureTrust writes the authority into every webhook of the configuration. The
-// resource version in the patch keeps it from undoing somebody's newer write.
-func (s *SelfSigned) ensureTrust(ctx context.Context, authority []byte) error {
-	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
-	if err := s.client.Get(ctx, client.ObjectKey{Name: s.options.Configuration}, configuration); err != nil {
-		s.trusted.Store(false)
-		return fmt.Errorf("cannot read webhook configuration %s: %w", s.options.Configuration, err)
+// configurations gives an empty object of each kind that trusts us.
+func configurations() []client.Object {
+	return []client.Object{&admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{}}
+}
+
+// calls gives how a configuration's webhooks are called.
+func calls(configuration client.Object) []*admissionregistrationv1.WebhookClientConfig {
+	var all []*admissionregistrationv1.WebhookClientConfig
+	switch c := configuration.(type) {
+	case *admissionregistrationv1.MutatingWebhookConfiguration:
+		for i := range c.Webhooks {
+			all = append(all, &c.Webhooks[i].ClientConfig)
+		}
+	case *admissionregistrationv1.ValidatingWebhookConfiguration:
+		for i := range c.Webhooks {
+			all = append(all, &c.Webhooks[i].ClientConfig)
+		}
 	}
-	before := configuration.DeepCopy()
+	return all
+}
+
+// ensureTrust writes the authority into both configurations. Without the
+// mutating one there is no product; the validating one, which only guards, may
+// be taken away by who does not want it.
+func (s *SelfSigned) ensureTrust(ctx context.Context, authority []byte) error {
+	for _, configuration := range configurations() {
+		_, guards := configuration.(*admissionregistrationv1.ValidatingWebhookConfiguration)
+		if err := s.ensureTrustOf(ctx, configuration, authority); err != nil && !(guards && apierrors.IsNotFound(err)) {
+			return fmt.Errorf("cannot bring %T %s to trust the certificate: %w", configuration, s.options.Configuration, err)
+		}
+	}
+	return nil
+}
+
+// ensureTrustOf writes the authority into every webhook of a configuration. The
+// resource version in the patch keeps it from undoing somebody's newer write.
+func (s *SelfSigned) ensureTrustOf(ctx context.Context, configuration client.Object, authority []byte) error {
+	if err := s.client.Get(ctx, client.ObjectKey{Name: s.options.Configuration}, configuration); err != nil {
+		return err
+	}
+	before, _ := configuration.DeepCopyObject().(client.Object)
 	differs := false
-	for i := range configuration.Webhooks {
-		if c := &configuration.Webhooks[i].ClientConfig; !trusts(c.CABundle, authority) {
+	for _, c := range calls(configuration) {
+		if !trusts(c.CABundle, authority) {
 			c.CABundle, differs = authority, true
 		}
 	}
-	if differs {
-		s.trusted.Store(false)
-		if err := s.client.Patch(ctx, configuration, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
-			return fmt.Errorf("cannot write caBundle of webhook configuration %s: %w", s.options.Configuration, err)
-		}
-		s.log.Info("caBundle written", "name", s.options.Configuration)
+	if !differs {
+		return nil
 	}
-	s.trusted.Store(true)
+	s.trusted.Store(false)
+	if err := s.client.Patch(ctx, configuration, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return err
+	}
+	s.log.Info("caBundle written", "kind", fmt.Sprintf("%T", configuration), "name", s.options.Configuration)
 	return nil
 }

@@ -8,11 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
+
+	"github.com/h2o-webhook/h2o-webhook/webhook"
 )
 
 // documents gives every object of the folders, but for kustomize's own files.
@@ -72,6 +75,38 @@ func TestRights(t *testing.T) {
 				t.Errorf("pods are written: %v", rule.Verbs)
 			}
 		}
+	}
+}
+
+// TestGuardIsNeverInTheWay pins what keeps the scale guard from holding anybody up.
+func TestGuardIsNeverInTheWay(t *testing.T) {
+	var c admissionregistrationv1.ValidatingWebhookConfiguration
+	if err := yaml.UnmarshalStrict([]byte(documents(t)["base/guard.yaml"][0]), &c); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Webhooks) != 1 {
+		t.Fatalf("want one webhook, got %d", len(c.Webhooks))
+	}
+	w := c.Webhooks[0]
+	if w.FailurePolicy == nil || *w.FailurePolicy != admissionregistrationv1.Ignore {
+		t.Error("nobody can scale while we are away")
+	}
+	if w.TimeoutSeconds == nil || *w.TimeoutSeconds > 2 {
+		t.Error("everybody's scaling is held up for long")
+	}
+	if w.SideEffects == nil || *w.SideEffects != admissionregistrationv1.SideEffectClassNone {
+		t.Error("dry runs do not work")
+	}
+	scope := admissionregistrationv1.NamespacedScope
+	want := []admissionregistrationv1.RuleWithOperations{{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
+		Rule:       admissionregistrationv1.Rule{APIGroups: []string{"apps"}, APIVersions: []string{"v1"}, Resources: []string{"statefulsets/scale"}, Scope: &scope},
+	}}
+	if diff := cmp.Diff(want, w.Rules); diff != "" {
+		t.Errorf("it is asked about more or less than the scale of StatefulSets, -want +got:\n%s", diff)
+	}
+	if w.ClientConfig.Service == nil || w.ClientConfig.Service.Path == nil || *w.ClientConfig.Service.Path != webhook.GuardPath {
+		t.Errorf("want it called at %s", webhook.GuardPath)
 	}
 }
 

@@ -25,7 +25,9 @@ type allower struct{}
 func (allower) Decide(*admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	return &admissionv1.AdmissionResponse{Allowed: true}
 }
-func (allower) Unreadable(error) {}
+func (allower) Fail(int32, error) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{}
+}
 
 // typical makes a plain managed set of about 8 KiB: H2O, three sidecars with
 // their variables, and what a real server adds, such as managed fields.

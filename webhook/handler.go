@@ -36,7 +36,10 @@ const (
 	OutcomeUninjected Outcome = "uninjected"
 	// OutcomeUnchanged: allowed as it came.
 	OutcomeUnchanged Outcome = "unchanged"
-	// OutcomeRejected: no correct H2O cluster can be made of the object.
+	// OutcomeWarned: a resize, allowed with a warning.
+	OutcomeWarned Outcome = "warned"
+	// OutcomeRejected: no correct H2O cluster can be made of the object, or it
+	// may not be resized.
 	OutcomeRejected Outcome = "rejected"
 	// OutcomeUnreadable: the request or its object could not be read.
 	OutcomeUnreadable Outcome = "unreadable"
@@ -63,10 +66,21 @@ func (h *Handler) Decide(request *admissionv1.AdmissionRequest) *admissionv1.Adm
 	return response
 }
 
-// Unreadable counts and logs a body that holds no request.
-func (h *Handler) Unreadable(err error) {
-	h.Metrics.requests.WithLabelValues(operationLabel(""), string(OutcomeUnreadable)).Inc()
-	h.Log.Info("admission request unreadable", "reason", err.Error())
+// Fail refuses a request that came to nothing: a managed StatefulSet is never let
+// through unread. The API server shows the reason to its user.
+func (h *Handler) Fail(code int32, err error) *admissionv1.AdmissionResponse {
+	outcome := failureOf(code)
+	h.Metrics.requests.WithLabelValues(operationLabel(""), string(outcome)).Inc()
+	h.Log.Info("admission request "+string(outcome), "reason", err.Error())
+	return failed(code, err)
+}
+
+// failureOf names a failure by its status.
+func failureOf(code int32) Outcome {
+	if code == http.StatusInternalServerError {
+		return OutcomeFailed
+	}
+	return OutcomeUnreadable
 }
 
 // decide gives the answer to a request and how it came about.
@@ -75,11 +89,10 @@ func (h *Handler) decide(request *admissionv1.AdmissionRequest) (*admissionv1.Ad
 	if err != nil {
 		return failed(http.StatusBadRequest, err), OutcomeUnreadable, nil
 	}
+	object.User = request.UserInfo.Username
 	result, err := inject.Review(old, object, h.Settings())
 	if rejected, ok := errors.AsType[*inject.RejectedError](err); ok {
-		response := refusal(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, rejected)
-		response.AuditAnnotations = map[string]string{"outcome": string(OutcomeRejected)}
-		return response, OutcomeRejected, nil
+		return rejection(rejected), OutcomeRejected, nil
 	}
 	if err != nil {
 		return failed(http.StatusInternalServerError, err), OutcomeFailed, nil
@@ -98,10 +111,23 @@ func (h *Handler) decide(request *admissionv1.AdmissionRequest) (*admissionv1.Ad
 		kind := admissionv1.PatchTypeJSONPatch
 		response.PatchType = &kind
 	}
-	for _, w := range result.Warnings {
-		response.Warnings = append(response.Warnings, w.String())
-	}
+	response.Warnings = texts(result.Warnings)
 	return response, outcome, result.Changes
+}
+
+// rejection refuses what its user can put right.
+func rejection(rejected *inject.RejectedError) *admissionv1.AdmissionResponse {
+	response := refusal(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, rejected)
+	response.AuditAnnotations = map[string]string{"outcome": string(OutcomeRejected)}
+	return response
+}
+
+func texts(warnings []inject.Warning) []string {
+	var all []string
+	for _, w := range warnings {
+		all = append(all, w.String())
+	}
+	return all
 }
 
 func outcomeOf(object inject.Object, changes []inject.Change) Outcome {
@@ -154,8 +180,7 @@ func readObject(document []byte, namespace string) (inject.Object, error) {
 }
 
 func (h *Handler) log(request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse, outcome Outcome, changes []inject.Change) {
-	log := h.Log.WithValues("namespace", request.Namespace, "name", request.Name, "uid", request.UID,
-		"operation", request.Operation, "dryRun", request.DryRun != nil && *request.DryRun)
+	log := logOf(h.Log, request)
 	switch outcome {
 	case OutcomeUnchanged:
 		log.V(1).Info("statefulset unchanged")
@@ -164,4 +189,10 @@ func (h *Handler) log(request *admissionv1.AdmissionRequest, response *admission
 	default:
 		log.Info("statefulset refused", "outcome", outcome, "reason", response.Result.Message)
 	}
+}
+
+// logOf gives a log whose lines say which request they are about.
+func logOf(log logr.Logger, request *admissionv1.AdmissionRequest) logr.Logger {
+	return log.WithValues("namespace", request.Namespace, "name", request.Name, "uid", request.UID,
+		"operation", request.Operation, "dryRun", request.DryRun != nil && *request.DryRun)
 }

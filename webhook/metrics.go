@@ -22,7 +22,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "h2o_webhook_admission_requests_total",
-			Help: "Admission requests by operation and outcome (injected, uninjected, unchanged, rejected, unreadable, failed).",
+			Help: "Admission requests by operation and outcome (injected, uninjected, unchanged, warned, rejected, unreadable, failed); operation SCALE is the scale guard's.",
 		}, []string{"operation", "outcome"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "h2o_webhook_admission_duration_seconds",
@@ -37,6 +37,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	registry.MustRegister(m.requests, m.duration, m.changes)
 	return m
 }
+
+// operationScale is the label of the scale guard's requests.
+const operationScale = "SCALE"
 
 // operationLabel bounds the label's values, whatever a request says.
 func operationLabel(operation admissionv1.Operation) string {

@@ -20,15 +20,15 @@ const maxBody = 7 << 20
 // Decider answers one admission request. It never returns nil.
 type Decider interface {
 	Decide(request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse
-	// Unreadable is told of a body that holds no request.
-	Unreadable(err error)
+	// Fail answers a body that holds no request (status 400), and a request on
+	// which Decide panicked (500). It never returns nil.
+	Fail(code int32, err error) *admissionv1.AdmissionResponse
 }
 
 // Serve makes the HTTP handler around a Decider. A body that is no review of
-// admission.k8s.io/v1 gets a review back that refuses with status 400, a panic
-// one with 500: the API server shows both to its user, and a managed StatefulSet
-// is never let through unread. (controller-runtime's own handler takes reviews
-// of any version, YAML, and bodies without a kind, so it is not used here.)
+// admission.k8s.io/v1, and a panic, get a review back that says what the Decider
+// makes of a failure. (controller-runtime's own handler takes reviews of any
+// version, YAML, and bodies without a kind, so it is not used here.)
 func Serve(decider Decider, log logr.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response := respond(decider, r, log)
@@ -48,13 +48,12 @@ const reviewKind = "AdmissionReview"
 func respond(decider Decider, r *http.Request, log logr.Logger) (response *admissionv1.AdmissionResponse) {
 	request, err := readRequest(r)
 	if err != nil {
-		decider.Unreadable(err)
-		return failed(http.StatusBadRequest, err)
+		return decider.Fail(http.StatusBadRequest, err)
 	}
 	defer func() {
 		if bug := recover(); bug != nil {
 			log.Error(fmt.Errorf("panic: %v", bug), "admission request failed", "namespace", request.Namespace, "name", request.Name, "uid", request.UID)
-			response = failed(http.StatusInternalServerError, errors.New("the webhook has a bug: its log tells more"))
+			response = decider.Fail(http.StatusInternalServerError, errors.New("the webhook has a bug: its log tells more"))
 			response.UID = request.UID
 		}
 	}()

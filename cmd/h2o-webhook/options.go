@@ -46,7 +46,7 @@ func (o *options) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "own namespace, of Secret and lease (default: $POD_NAMESPACE)")
 	flags.StringVar(&o.serviceName, "service-name", "h2o-webhook", "own Service, through which the API server calls")
 	flags.StringVar(&o.secretName, "secret-name", "h2o-webhook-tls", "Secret that keeps the certificate")
-	flags.StringVar(&o.configuration, "webhook-configuration", "h2o-webhook", "MutatingWebhookConfiguration whose caBundle is set")
+	flags.StringVar(&o.configuration, "webhook-configuration", "h2o-webhook", "name of the mutating and of the validating webhook configuration whose caBundle is set")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let only one replica run the reconcilers")
 	flags.DurationVar(&o.drain, "drain", 5*time.Second, "how long to go on serving after a stop signal, while the cluster learns that we are not ready")
 	flags.DurationVar(&o.dnsTTL, "dns-ttl", 30*time.Second, "how long a DNS answer may be cached in the cluster; a cluster that is restarted while it forms waits as long, so that no new node finds an old one")

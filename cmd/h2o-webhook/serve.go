@@ -82,14 +82,11 @@ func serve(ctx context.Context, o options) error {
 	if err := mgr.Add(source); err != nil {
 		return fmt.Errorf("cannot add the certificates: %w", err)
 	}
-	settings := o.settings()
-	handler := &webhook.Handler{
-		Settings: func() policy.Settings { return settings },
-		Log:      log.WithName("admission"),
-		Metrics:  webhook.NewMetrics(metrics.Registry),
+	settings := o.settings
+	if err := addDoors(ctx, mgr, settings, log.WithName("admission")); err != nil {
+		return err
 	}
-	mgr.GetWebhookServer().Register(webhook.Path, webhook.Serve(handler, handler.Log))
-	if err := lifecycle.SetupWithManager(mgr, lifecycle.Options{Settings: handler.Settings, Limits: o.limits()}); err != nil {
+	if err := lifecycle.SetupWithManager(mgr, lifecycle.Options{Settings: settings, Limits: o.limits()}); err != nil {
 		return fmt.Errorf("cannot set up the reconcilers: %w", err)
 	}
 	draining, drained := drain(ctx, o.drain, log)
@@ -99,6 +96,22 @@ func serve(ctx context.Context, o options) error {
 	log.Info("starting", "version", versionText(), "clusterDomain", o.clusterDomain)
 	if err := mgr.Start(drained); err != nil {
 		return fmt.Errorf("cannot go on: %w", err)
+	}
+	return nil
+}
+
+// addDoors makes the server answer the API server's admission requests.
+func addDoors(ctx context.Context, mgr ctrl.Manager, settings func() policy.Settings, log logr.Logger) error {
+	counts := webhook.NewMetrics(metrics.Registry)
+	find, err := lifecycle.Sets(ctx, mgr.GetCache())
+	if err != nil {
+		return fmt.Errorf("cannot add the scale guard: %w", err)
+	}
+	for path, door := range map[string]webhook.Decider{
+		webhook.Path:      &webhook.Handler{Settings: settings, Log: log, Metrics: counts},
+		webhook.GuardPath: &webhook.Guard{Find: find, Settings: settings, Log: log, Metrics: counts},
+	} {
+		mgr.GetWebhookServer().Register(path, webhook.Serve(door, log))
 	}
 	return nil
 }

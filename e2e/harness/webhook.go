@@ -29,7 +29,7 @@ import (
 const (
 	// Namespace is where the product is installed.
 	Namespace = "h2o-webhook-system"
-	// Configuration is the name of its webhook configuration.
+	// Configuration is the name of its webhook configurations.
 	Configuration = "h2o-webhook"
 	accountName   = "h2o-webhook"
 	readyLimit    = time.Minute
@@ -93,26 +93,43 @@ func (c *Cluster) createNamespace(ctx context.Context) error {
 	return nil
 }
 
-// Register writes the webhook configuration of config/base, with a URL in place
+// Register writes the webhook configurations of config/base, with a URL in place
 // of the Service that a control plane without nodes cannot reach.
 func (c *Cluster) Register(ctx context.Context, server string) error {
-	text, err := os.ReadFile(filepath.Join(c.root, "config", "base", "webhook.yaml"))
-	if err != nil {
-		return fmt.Errorf("cannot register the webhook: %w", err)
+	mutating, validating := configurations()
+	for file, configuration := range map[string]client.Object{"webhook.yaml": mutating, "guard.yaml": validating} {
+		text, err := os.ReadFile(filepath.Join(c.root, "config", "base", file))
+		if err != nil {
+			return fmt.Errorf("cannot register the webhook: %w", err)
+		}
+		if err := yaml.UnmarshalStrict(text, configuration); err != nil {
+			return fmt.Errorf("cannot register the webhook: %w", err)
+		}
 	}
-	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
-	if err := yaml.UnmarshalStrict(text, configuration); err != nil {
-		return fmt.Errorf("cannot register the webhook: %w", err)
+	for i := range mutating.Webhooks {
+		callBy(&mutating.Webhooks[i].ClientConfig, server)
 	}
-	for i := range configuration.Webhooks {
-		call := &configuration.Webhooks[i].ClientConfig
-		url := server + *call.Service.Path
-		*call = admissionregistrationv1.WebhookClientConfig{URL: &url}
+	for i := range validating.Webhooks {
+		callBy(&validating.Webhooks[i].ClientConfig, server)
 	}
-	if err := c.Client.Create(ctx, configuration); err != nil {
-		return fmt.Errorf("cannot register the webhook: %w", err)
+	for _, configuration := range []client.Object{mutating, validating} {
+		if err := c.Client.Create(ctx, configuration); err != nil {
+			return fmt.Errorf("cannot register the webhook: %w", err)
+		}
 	}
 	return nil
+}
+
+// configurations gives the product's two webhook configurations by their names.
+func configurations() (*admissionregistrationv1.MutatingWebhookConfiguration, *admissionregistrationv1.ValidatingWebhookConfiguration) {
+	named := metav1.ObjectMeta{Name: Configuration}
+	return &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: named}, &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: named}
+}
+
+// callBy has a webhook called by its server's URL.
+func callBy(call *admissionregistrationv1.WebhookClientConfig, server string) {
+	url := server + *call.Service.Path
+	*call = admissionregistrationv1.WebhookClientConfig{URL: &url}
 }
 
 // accountKubeconfig makes a kubeconfig with a token of the product's account.
@@ -213,10 +230,10 @@ func (w *Webhook) LogTail() string {
 	return strings.Join(lines[max(0, len(lines)-30):], "\n")
 }
 
-// Unregister takes the webhook configuration away, as if it were not installed.
+// Unregister takes the webhook configurations away, as if it were not installed.
 func (c *Cluster) Unregister(ctx context.Context) error {
-	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: Configuration}}
-	return client.IgnoreNotFound(c.Client.Delete(ctx, configuration))
+	mutating, validating := configurations()
+	return errors.Join(client.IgnoreNotFound(c.Client.Delete(ctx, mutating)), client.IgnoreNotFound(c.Client.Delete(ctx, validating)))
 }
 
 func freePorts(ctx context.Context, n int) ([]int, error) {

@@ -109,6 +109,7 @@ const (
 	ReasonJavaOptions Reason = "JavaOptions"
 	ReasonArguments   Reason = "Arguments"
 	ReasonImmutable   Reason = "Immutable"
+	ReasonResize      Reason = "Resize"
 )
 
 var explanations = map[Reason]string{

@@ -13,6 +13,8 @@ type Object struct {
 	// JSON is the document that Set was decoded from. It is only used to see
 	// changes in fields that this build does not know, and may be nil.
 	JSON []byte
+	// User is the name of who writes it, empty where that is not known.
+	User string
 }
 
 // Result is what an injection decides.
@@ -104,6 +106,10 @@ func injectInto(old, object Object, defaults policy.Settings) (Result, error) {
 		if wanted, said, err = build(user, old.Set, defaults); err != nil {
 			return Result{}, err
 		}
+	}
+	warnings = append(warnings, said...)
+	if said, err = reviewUpdate(old, object, defaults); err != nil {
+		return Result{}, err
 	}
 	warnings = append(warnings, said...)
 	changes := compare(meant, wanted)

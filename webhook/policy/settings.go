@@ -31,6 +31,8 @@ const (
 	AnnotationRecoveryDir = "h2o.ai/recovery-dir"
 	// AnnotationOnMemberLoss says what follows the loss of a node, see MemberLoss.
 	AnnotationOnMemberLoss = "h2o.ai/on-member-loss"
+	// AnnotationResize says whether a formed cluster may be resized, see Resize.
+	AnnotationResize = "h2o.ai/resize"
 )
 
 // Annotations that the product writes and nobody else sets.
@@ -63,6 +65,10 @@ type UpdateStrategy string
 // MemberLoss says what follows when a formed cluster loses a node.
 type MemberLoss string
 
+// Resize says whether a formed cluster may be given another number of nodes,
+// which restarts it. To stop it, with zero of them, is no resize.
+type Resize string
+
 // The values of the choices above; the first of each is the default.
 const (
 	ReadinessLeader Readiness = "leader"
@@ -73,6 +79,9 @@ const (
 
 	MemberLossRestart MemberLoss = "restart"
 	MemberLossIgnore  MemberLoss = "ignore"
+
+	ResizeAllow Resize = "allow"
+	ResizeDeny  Resize = "deny"
 )
 
 // Settings are everything about an injection that is not read from the
@@ -96,6 +105,8 @@ type Settings struct {
 	RecoveryDir string
 	// OnMemberLoss says what follows the loss of a node.
 	OnMemberLoss MemberLoss
+	// Resize says whether a formed cluster may be resized.
+	Resize Resize
 }
 
 // Defaults are the settings where nobody says otherwise. The port is the one
@@ -108,6 +119,7 @@ func Defaults() Settings {
 		Readiness:      ReadinessLeader,
 		UpdateStrategy: UpdateOnDelete,
 		OnMemberLoss:   MemberLossRestart,
+		Resize:         ResizeAllow,
 	}
 }
 
@@ -150,6 +162,9 @@ var settings = []setting{
 		return choose(&s.Readiness, v, ReadinessLeader, ReadinessKeep)
 	}},
 	{AnnotationRecoveryDir, "an absolute path or a URL (s3://…, gs://…, hdfs://…) without spaces, quotes or \"$(\"", setRecoveryDir},
+	{AnnotationResize, oneOf(ResizeAllow, ResizeDeny), func(s *Settings, v string) bool {
+		return choose(&s.Resize, v, ResizeAllow, ResizeDeny)
+	}},
 	{AnnotationUpdateStrategy, oneOf(UpdateOnDelete, UpdateKeep), func(s *Settings, v string) bool {
 		return choose(&s.UpdateStrategy, v, UpdateOnDelete, UpdateKeep)
 	}},
