@@ -211,8 +211,11 @@ func calls(configuration client.Object) []*admissionregistrationv1.WebhookClient
 // be taken away by who does not want it.
 func (s *SelfSigned) ensureTrust(ctx context.Context, authority []byte) error {
 	for _, configuration := range configurations() {
-		_, guards := configuration.(*admissionregistrationv1.ValidatingWebhookConfiguration)
-		if err := s.ensureTrustOf(ctx, configuration, authority); err != nil && !(guards && apierrors.IsNotFound(err)) {
+		err := s.ensureTrustOf(ctx, configuration, authority)
+		if _, guards := configuration.(*admissionregistrationv1.ValidatingWebhookConfiguration); guards && apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("cannot bring %T %s to trust the certificate: %w", configuration, s.options.Configuration, err)
 		}
 	}

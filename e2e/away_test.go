@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -45,8 +46,13 @@ func TestWebhookAway(t *testing.T) {
 		e.kubectl("", "set", "env", "statefulset/other", "A=B")
 		e.kubectl("", "delete", "statefulset", "other")
 	})
-	t.Run("scaling a managed set goes on", func(*testing.T) {
+	t.Run("scaling a managed set goes on", func(t *testing.T) {
+		start := time.Now()
 		e.kubectl("", "scale", "statefulset", "demo", "--replicas=2")
+		e.kubectl("", append([]string{"scale", "statefulset", "demo", "--replicas=4"}, asAutoscaler...)...)
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("it took %s", took)
+		}
 	})
 	t.Run("the controller goes on writing its status", func(*testing.T) {
 		e.settled("demo")

@@ -28,7 +28,15 @@ func TestTrustIsRepaired(t *testing.T) {
 			"-p", `[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]`)
 		works(e)
 	})
-	t.Run("the secret is deleted", func(t *testing.T) {
+	t.Run("the guard's caBundle is taken out", func(t *testing.T) {
+		e := newTest(t)
+		e.formed()
+		e.kubectl("", "patch", "validatingwebhookconfiguration", harness.Configuration, "--type=json",
+			"-p", `[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]`)
+		e.guarded("demo")
+	})
+	newSecret := func(t *testing.T) {
+		t.Helper()
 		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: harness.Namespace, Name: "h2o-webhook-tls"}}
 		if err := cluster.Client.Delete(t.Context(), secret); err != nil {
 			t.Fatal(err)
@@ -36,10 +44,19 @@ func TestTrustIsRepaired(t *testing.T) {
 		e.eventually("another secret", func(ctx context.Context) error {
 			return cluster.Client.Get(ctx, client.ObjectKeyFromObject(secret), &corev1.Secret{})
 		})
+	}
+	t.Run("the secret is deleted", func(t *testing.T) {
+		newSecret(t)
 		works(e)
 	})
 	t.Run("somebody writes rubbish into the secret", func(*testing.T) {
 		e.kubectl("", "-n", harness.Namespace, "patch", "secret", "h2o-webhook-tls", "--type=merge", "-p", `{"data":{"tls.crt":"b29wcw=="}}`)
 		works(e)
+	})
+	t.Run("another secret where nobody wants the guard", func(t *testing.T) {
+		e.kubectl("", "delete", "validatingwebhookconfiguration", harness.Configuration)
+		newSecret(t)
+		works(e)
+		e.install(e.uninstall()) // with the guard
 	})
 }

@@ -25,6 +25,7 @@ type allower struct{}
 func (allower) Decide(*admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	return &admissionv1.AdmissionResponse{Allowed: true}
 }
+
 func (allower) Fail(int32, error) *admissionv1.AdmissionResponse {
 	return &admissionv1.AdmissionResponse{}
 }
