@@ -70,6 +70,9 @@ func keepStored(old, object Object, user *appsv1.StatefulSet) (*appsv1.StatefulS
 	if err != nil || !same {
 		return nil, nil, err
 	}
+	if err := checkFollowed(old.Set, object.Set); err != nil {
+		return nil, nil, err
+	}
 	wanted := editable(user)
 	wanted.Spec.Template = old.Set.Spec.Template
 	return wanted, keepStrategy(wanted, oldUser, old.Set), nil
@@ -98,11 +101,26 @@ func keepStrategy(wanted, oldUser, old *appsv1.StatefulSet) []Warning {
 	return []Warning{strategyReplaced()}
 }
 
-// sameSettings says whether two sets carry the same annotations for us.
+// checkFollowed rejects values that are not allowed of settings which leave the
+// template as it is, where they are new.
+func checkFollowed(old, object *appsv1.StatefulSet) error {
+	changed := maps.Clone(object.Annotations)
+	maps.DeleteFunc(changed, func(name, value string) bool {
+		before, had := old.Annotations[name]
+		return !policy.Followed(name) || had && before == value
+	})
+	if _, err := policy.Resolve(policy.Defaults(), changed); err != nil {
+		return &RejectedError{Message: err.Error()}
+	}
+	return nil
+}
+
+// sameSettings says whether two sets carry the same annotations that say what
+// is injected.
 func sameSettings(a, b *appsv1.StatefulSet) bool {
 	settings := func(set *appsv1.StatefulSet) map[string]string {
 		own := maps.Clone(set.Annotations)
-		maps.DeleteFunc(own, func(name, _ string) bool { return !policy.IsSetting(name) })
+		maps.DeleteFunc(own, func(name, _ string) bool { return !policy.IsSetting(name) || policy.Followed(name) })
 		return own
 	}
 	return maps.Equal(settings(a), settings(b))

@@ -138,6 +138,14 @@ func IsSetting(annotation string) bool {
 	return strings.HasPrefix(annotation, Prefix) && !WrittenByUs(annotation)
 }
 
+// followed are the settings that say how a cluster is treated, and change nothing
+// of what is injected.
+var followed = []string{AnnotationOnMemberLoss, AnnotationResize}
+
+// Followed says whether an annotation only says how a cluster is treated. To
+// change it must not restart the cluster.
+func Followed(annotation string) bool { return slices.Contains(followed, annotation) }
+
 // InvalidError lists every annotation that cannot be followed.
 type InvalidError struct{ Problems []string }
 
