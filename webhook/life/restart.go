@@ -142,13 +142,9 @@ func (d *decider) fence() {
 	}
 }
 
-// goOn takes a restart as far as it can go now.
-func (d *decider) goOn() {
-	s := &d.out.Status
-	r := s.Restart
-	if d.FenceUp && d.Set.Fenced && r.Fenced.IsZero() {
-		d.fence()
-	}
+// noteOld writes down who has to go besides those that were there when the restart began.
+func (d *decider) noteOld() {
+	r := d.out.Status.Restart
 	for i := range d.Pods {
 		p := &d.Pods[i]
 		alsoOld := p.Deleting() || d.Set.Replicas == 0 || d.Set.Settled && d.stale(p) ||
@@ -157,6 +153,16 @@ func (d *decider) goOn() {
 			r.Old = append(r.Old, p.UID)
 		}
 	}
+}
+
+// goOn takes a restart as far as it can go now.
+func (d *decider) goOn() {
+	s := &d.out.Status
+	r := s.Restart
+	if d.FenceUp && d.Set.Fenced && r.Fenced.IsZero() {
+		d.fence()
+	}
+	d.noteOld()
 	left := these(d.Pods, func(p *Pod) bool { return slices.Contains(r.Old, p.UID) })
 	if d.Set.Fenced && r.Fenced.IsZero() {
 		d.out.Again = fenceAgain
@@ -179,7 +185,7 @@ func (d *decider) goOn() {
 		return
 	}
 	d.out.Delete = these(left, func(p *Pod) bool {
-		return !p.Deleting() && !(p.Running && d.Now.Sub(p.Started) < takesSignals)
+		return !p.Deleting() && (!p.Running || d.Now.Sub(p.Started) >= takesSignals)
 	})
 	d.reportHeld(left)
 }

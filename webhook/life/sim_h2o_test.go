@@ -122,7 +122,7 @@ func (w *world) join(h *process) {
 		case c == nil:
 		case c.members[h.ip] != nil: // the same address again: let in with an empty store
 			h.cloud, c.members[h.ip] = c, h
-			if g := w.status.Generation; g != nil && g.Members[h.pod.Name].Restarts == int32(h.pod.crashes) { //nolint:gosec // few
+			if g := w.status.Generation; g != nil && g.Members[h.pod.Name].Restarts == int32(h.pod.crashes) {
 				c.began[h.ip] = h // it was known as a member so
 			}
 			return

@@ -179,7 +179,7 @@ func (w *world) launch(p *simPod) {
 		if p.gone || p.process == nil || p.process.state == dead {
 			return
 		}
-		p.Running, p.Started, p.Restarts = true, started, int32(p.crashes) //nolint:gosec // few
+		p.Running, p.Started, p.Restarts = true, started, int32(p.crashes)
 		w.changed()
 	})
 	h := p.process

@@ -273,7 +273,7 @@ func (w *world) judgeLookups() {
 }
 
 func keys(r *simRestart) []string {
-	var ips []string
+	ips := make([]string, 0, len(r.old))
 	for uid := range r.old {
 		ips = append(ips, "ip-of-"+string(uid))
 	}

@@ -165,8 +165,10 @@ func (w Watch) stranger(v view, met time.Time, byReadiness bool) string {
 		f := &v.followers[i]
 		looked := later(f.Started.Add(firstLookup), met)
 		followed := w.followed[f.UID]
-		unseen := followed.Equal(w.first) && leader.Created.After(looked.Add(cloudAfter)) &&
-			!(byReadiness && !f.Ready && f.ReadySince.After(leader.Started)) // the kubelet saw it turn
+		unseen := followed.Equal(w.first) && leader.Created.After(looked.Add(cloudAfter))
+		if byReadiness && !f.Ready && f.ReadySince.After(leader.Started) {
+			unseen = false // the kubelet saw it turn
+		}
 		if unseen || !followed.After(w.closed[leader.UID]) {
 			return fmt.Sprintf("%s followed another leader before %s was there", f.Name, leader.Name)
 		}
