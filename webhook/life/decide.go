@@ -14,7 +14,10 @@ type Input struct {
 	// Watch is what they said, Status what was decided before.
 	Watch  Watch
 	Status Status
-	Limits Limits
+	// FenceUp: nobody can find a node through the discovery Service now, but for
+	// what DNS caches hold. It is only looked at while a restart awaits it.
+	FenceUp bool
+	Limits  Limits
 }
 
 // Set is what matters of a StatefulSet.
@@ -79,6 +82,7 @@ type Event struct {
 const (
 	ReasonRestartHeld    = "RestartHeld"
 	ReasonRestartDelayed = "RestartDelayed"
+	ReasonClusterLost    = "ClusterLost"
 )
 
 // decider makes one decision.
@@ -95,6 +99,7 @@ func Decide(in Input) Decision {
 	d.out.Status = in.Status
 	d.out.Status.Generation = in.Status.Generation.clone()
 	d.out.Status.Restart = in.Status.Restart.clone()
+	d.noteEnd()
 	d.noteLoss()
 	switch cause, why := d.trigger(); {
 	case d.out.Status.Restart != nil:
@@ -162,15 +167,45 @@ func (d *decider) trigger() (Cause, string) {
 	case g == nil && len(going) > 0 && d.Set.Replicas > 1:
 		return CauseReplaced, fmt.Sprintf("%s went before the cluster had formed, and the others would go on with its address", names(going))
 	}
-	if why := d.Watch.wrong(d.view, d.Now, d.Limits.DNSTTL); why != "" && (g == nil || !d.Set.IgnoreLoss) {
+	why := d.Watch.wrong(d.view, d.Now, d.Limits.DNSTTL)
+	if g == nil && d.view.whole() && d.Now.Sub(d.Watch.Since) >= wrongAfter {
+		why = d.stranger()
+	}
+	if why != "" && (g == nil || !d.Set.IgnoreLoss) {
 		return CauseFormation, why
 	}
 	return "", ""
 }
 
+// stranger says why the leader is none of a cluster's, see Watch.
+func (d *decider) stranger() string {
+	return d.Watch.stranger(d.view, d.out.Status.Started, d.Set.LeaderReadiness)
+}
+
 // stale says whether a pod is of another revision than new ones are.
 func (d *decider) stale(p *Pod) bool {
 	return !d.Set.OwnUpdates && d.Set.Revision != "" && p.Revision != d.Set.Revision
+}
+
+// noteEnd forgets a generation of which nothing is left. Whoever runs now is new,
+// and may have become a whole cluster while nobody looked, so it is followed like
+// any other formation.
+func (d *decider) noteEnd() {
+	s := &d.out.Status
+	if s.Generation == nil {
+		return
+	}
+	for i := range d.Pods {
+		p := &d.Pods[i]
+		m, member := s.Generation.Members[p.Name]
+		if member && p.UID == m.UID && p.Restarts == m.Restarts && !p.Ended && (p.Running || p.Exit == nil) {
+			return
+		}
+	}
+	s.Generation, s.Started = nil, time.Time{}
+	if d.Set.Replicas > 0 {
+		d.tell(true, ReasonClusterLost, "all of its nodes went: what was in its memory is lost")
+	}
 }
 
 // noteLoss writes down what a formed cluster has lost.

@@ -31,7 +31,7 @@ func formed() *scene {
 
 // forming is a cluster of three whose pods have run for a minute.
 func forming() *scene {
-	s := &scene{life.Input{Now: epoch.Add(time.Minute), Limits: limits}}
+	s := &scene{life.Input{Now: epoch.Add(time.Minute), Limits: limits, FenceUp: true}}
 	s.Set = life.Set{Replicas: 3, Revision: "one", Settled: true, LeaderReadiness: true, Fenced: true}
 	for i := range 3 {
 		s.Pods = append(s.Pods, pod(i, "one"))
@@ -210,7 +210,7 @@ func TestRestart(t *testing.T) {
 	}
 	for i := range 2 {
 		s.Pods[i] = pod(i, "one")
-		s.Pods[i].UID += "-again"
+		s.replace(i)
 	}
 	if d = s.decide(); d.Status.Restart != nil || d.Status.Phase != life.PhaseForming {
 		t.Errorf("want the fence down and a formation, got %+v", d.Status)
@@ -273,6 +273,7 @@ func TestSparesStarting(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	s := formed()
+	s.Limits.DNSTTL = 0
 	at := s.Now
 	var gaps []time.Duration
 	for range 5 {

@@ -21,6 +21,9 @@ const (
 	// the first process of its container it would never see an earlier one that
 	// asks it to end, and be killed only at the end of its grace period.
 	takesSignals = 3 * time.Second
+	// fenceAgain is when a fence that goes up is looked at again: the endpoint
+	// controller takes milliseconds.
+	fenceAgain = 100 * time.Millisecond
 	// lookAgain is when a restart that waits is looked at again.
 	lookAgain = 2 * time.Second
 )
@@ -77,38 +80,97 @@ func (d *decider) delay(why string, wait time.Duration) {
 // cluster asks no more, so it can go at once.
 func (d *decider) deleteAfter() time.Time {
 	after := d.Now
+	if g := d.out.Status.Generation; g != nil && len(these(d.Pods, func(p *Pod) bool { return g.Members[p.Name].UID == p.UID })) < len(g.Members) {
+		// Whoever was in the place of one that is gone may have looked before we did.
+		after = later(after, d.Watch.first.Add(d.Limits.DNSTTL))
+	}
 	for i := range d.Pods {
-		p := &d.Pods[i]
-		asked := time.Time{}
-		g := d.out.Status.Generation
-		switch opened, open := d.Watch.opened[p.UID]; {
-		case g != nil && p.UID == g.Members[p.Name].UID && p.Restarts == g.Members[p.Name].Restarts:
-			asked = g.Formed
-		case open:
-			asked = opened
-		case p.Ours && p.mayAsk(d.Now):
-			asked = d.Now
-		}
-		if !asked.IsZero() && asked.Add(d.Limits.DNSTTL).After(after) {
-			after = asked.Add(d.Limits.DNSTTL)
+		asked := d.lastAsked(&d.Pods[i])
+		if !asked.IsZero() {
+			after = later(after, asked.Add(d.Limits.DNSTTL))
 		}
 	}
 	return after
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// lastAsked is when H2O in a pod may last have looked for its peers, in this run
+// or in one before that crashed; zero for never.
+func (d *decider) lastAsked(p *Pod) time.Time {
+	opened := d.Watch.opened[p.UID]
+	member, runs := false, p.Restarts // since it was a member, if it was
+	if !p.Running && p.Exit != nil {
+		runs++ // the one that is to come
+	}
+	g := d.out.Status.Generation
+	if g != nil && p.UID == g.Members[p.Name].UID {
+		member, runs = true, runs-g.Members[p.Name].Restarts
+	}
+	switch {
+	case member && runs == 0:
+		return g.Formed
+	case !opened.IsZero() && opened.After(p.Started) && p.Running: // in this run
+		return opened
+	case !p.Ours:
+		return time.Time{}
+	case p.mayAsk(d.Now) || runs > 1 || !member && (runs == 1 || p.Ended && p.IP != ""):
+		return d.Now
+	case member:
+		return g.Formed
+	}
+	return time.Time{}
+}
+
+// fence notes that the fence is up. Where that took a while, as when another
+// replica had to put it up, nodes may have looked for each other until now.
+func (d *decider) fence() {
+	r := d.out.Status.Restart
+	r.Fenced = d.Now
+	if r.DeleteAfter.After(r.Since) {
+		r.DeleteAfter = r.DeleteAfter.Add(d.Now.Sub(r.Since))
+	}
+	for i := range d.Pods {
+		if p := &d.Pods[i]; p.Ours && p.mayAsk(d.Now) && !p.mayAsk(r.Since) {
+			r.DeleteAfter = later(r.DeleteAfter, d.Now.Add(d.Limits.DNSTTL))
+		}
+	}
+}
+
+// noteOld writes down who has to go besides those that were there when the restart began.
+func (d *decider) noteOld() {
+	r := d.out.Status.Restart
+	for i := range d.Pods {
+		p := &d.Pods[i]
+		alsoOld := p.Deleting() || d.Set.Replicas == 0 || d.Set.Settled && d.stale(p) ||
+			d.Set.Fenced && p.mayAsk(r.DeleteAfter) // so it may have been given old addresses
+		if alsoOld && !slices.Contains(r.Old, p.UID) {
+			r.Old = append(r.Old, p.UID)
+		}
+	}
 }
 
 // goOn takes a restart as far as it can go now.
 func (d *decider) goOn() {
 	s := &d.out.Status
 	r := s.Restart
-	for i := range d.Pods {
-		p := &d.Pods[i]
-		alsoOld := p.Deleting() || d.Set.Replicas == 0 || d.Set.Settled && d.stale(p)
-		if alsoOld && !slices.Contains(r.Old, p.UID) {
-			r.Old = append(r.Old, p.UID)
-		}
+	if d.FenceUp && d.Set.Fenced && r.Fenced.IsZero() {
+		d.fence()
 	}
+	d.noteOld()
 	left := these(d.Pods, func(p *Pod) bool { return slices.Contains(r.Old, p.UID) })
-	if len(left) == 0 {
+	if d.Set.Fenced && r.Fenced.IsZero() {
+		d.out.Again = fenceAgain
+		d.enter(PhaseRestarting, r.Cause.unasked(), "%s", d.restartNote())
+		return
+	}
+	wait := r.DeleteAfter.Sub(d.Now) // also when the old ones went by themselves
+	if len(left) == 0 && (wait <= 0 || !d.Set.Fenced) {
 		s.Restart, s.Started = nil, d.Now
 		d.follow()
 		return
@@ -118,12 +180,12 @@ func (d *decider) goOn() {
 	if !d.Set.Settled || d.Set.Replicas == 0 {
 		return
 	}
-	if wait := r.DeleteAfter.Sub(d.Now); wait > 0 && d.Set.Fenced {
+	if wait > 0 && d.Set.Fenced {
 		d.out.Again = min(wait, lookAgain)
 		return
 	}
 	d.out.Delete = these(left, func(p *Pod) bool {
-		return !p.Deleting() && !(p.Running && d.Now.Sub(p.Started) < takesSignals)
+		return !p.Deleting() && (!p.Running || d.Now.Sub(p.Started) >= takesSignals)
 	})
 	d.reportHeld(left)
 }

@@ -142,6 +142,8 @@ type Restart struct {
 	Why   string `json:"why"`
 	// Since is when it was decided.
 	Since time.Time `json:"since"`
+	// Fenced is when the fence was first seen up, zero before.
+	Fenced time.Time `json:"fenced,omitzero"`
 	// DeleteAfter is when no DNS cache can give a new node the address of an old
 	// one any more; the old ones stay until then.
 	DeleteAfter time.Time `json:"deleteAfter"`
@@ -165,6 +167,9 @@ func Known(set *appsv1.StatefulSet) bool {
 	_, has := set.Annotations[policy.AnnotationStatus]
 	return has
 }
+
+// AwaitsFence says whether there is a restart whose fence was not seen up yet.
+func (s Status) AwaitsFence() bool { return s.Restart != nil && s.Restart.Fenced.IsZero() }
 
 // Annotations renders a status as the annotations that keep it.
 func (s Status) Annotations() (map[string]string, error) {

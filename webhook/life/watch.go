@@ -2,6 +2,7 @@ package life
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -41,23 +42,48 @@ type Watch struct {
 	// were that, Last the time of the latest.
 	Since, Last time.Time
 	Asked       int
-	// opened is when each pod's port was first seen open.
-	opened map[types.UID]time.Time
+	// first is when the nodes were first asked. opened is since when each pod's
+	// port was seen open, followed since when it was seen to follow, closed when
+	// its port was last seen closed.
+	first                    time.Time
+	opened, followed, closed map[types.UID]time.Time
 }
 
 // Next gives the watch after another round of questions.
 func (w Watch) Next(answers map[types.UID]Answer, now time.Time) Watch {
-	next := Watch{Answers: answers, Since: now, Last: now, Asked: 1, opened: map[types.UID]time.Time{}}
+	next := Watch{Answers: answers, Since: now, Last: now, Asked: 1, first: w.first}
 	if sameAnswers(w.Answers, answers) {
 		next.Since, next.Asked = w.Since, w.Asked+1
 	}
+	if next.first.IsZero() {
+		next.first = now
+	}
+	next.opened = since(w.opened, answers, now, func(a Answer) bool { return a.Open })
+	next.followed = since(w.followed, answers, now, func(a Answer) bool { return a.Says == SaysFollower })
+	next.closed = maps.Clone(w.closed)
 	for uid, answer := range answers {
-		if !answer.Open {
-			continue
+		if !answer.Open && answer.Says != SaysUnreachable {
+			if next.closed == nil {
+				next.closed = map[types.UID]time.Time{}
+			}
+			next.closed[uid] = now
 		}
-		next.opened[uid] = now
-		if before, has := w.opened[uid]; has {
-			next.opened[uid] = before
+	}
+	maps.DeleteFunc(next.closed, func(uid types.UID, _ time.Time) bool { _, asked := answers[uid]; return !asked })
+	return next
+}
+
+// since gives since when something has held for each pod. One that cannot be
+// reached is taken to be as it was.
+func since(before map[types.UID]time.Time, answers map[types.UID]Answer, now time.Time, holds func(Answer) bool) map[types.UID]time.Time {
+	next := map[types.UID]time.Time{}
+	for uid, answer := range answers {
+		earlier, held := before[uid]
+		switch {
+		case held && (holds(answer) || answer.Says == SaysUnreachable):
+			next[uid] = earlier
+		case holds(answer):
+			next[uid] = now
 		}
 	}
 	return next
@@ -124,6 +150,31 @@ func (v view) whole() bool {
 
 // clouded counts the nodes that have stopped looking.
 func (v view) clouded() int { return len(v.leaders) + len(v.followers) }
+
+// cloudAfter is how soon after the beginning of its lookup a node can follow: it
+// sleeps for a second, opens its port and agrees with the others.
+const cloudAfter = 4 * time.Second
+
+// stranger says why the one that leads is not whom the others follow, empty where
+// it may be: they follow one that is gone, and it came when they did so already.
+// The nodes are whole, as far as they say, and could first meet at met. Where
+// they followed before we looked, times tell: byReadiness those of the kubelet too.
+func (w Watch) stranger(v view, met time.Time, byReadiness bool) string {
+	leader := &v.leaders[0]
+	for i := range v.followers {
+		f := &v.followers[i]
+		looked := later(f.Started.Add(firstLookup), met)
+		followed := w.followed[f.UID]
+		unseen := followed.Equal(w.first) && leader.Created.After(looked.Add(cloudAfter))
+		if byReadiness && !f.Ready && f.ReadySince.After(leader.Started) {
+			unseen = false // the kubelet saw it turn
+		}
+		if unseen || !followed.After(w.closed[leader.UID]) {
+			return fmt.Sprintf("%s followed another leader before %s was there", f.Name, leader.Name)
+		}
+	}
+	return ""
+}
 
 // wrong says why the nodes will never be one cloud, empty while they may.
 func (w Watch) wrong(v view, now time.Time, dnsTTL time.Duration) string {

@@ -141,7 +141,13 @@ func (r *reconciler) reconcileCluster(ctx context.Context, set *appsv1.StatefulS
 		return ctrl.Result{}, err
 	}
 	fenced := stand(discovery, set) != foreign
-	old, again, err := r.follow(ctx, set, fenced)
+	up := false
+	if fenced && life.Read(set).AwaitsFence() {
+		if up, err = r.fenceIsUp(ctx, set, discovery); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	old, again, err := r.follow(ctx, set, fenced, up)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -150,11 +156,9 @@ func (r *reconciler) reconcileCluster(ctx context.Context, set *appsv1.StatefulS
 		return result, err
 	}
 	if len(old) > 0 {
-		wait, err := r.restart(ctx, set, old, fenced)
-		if err != nil {
+		if err := r.deletePods(ctx, set, old); err != nil {
 			return ctrl.Result{}, err
 		}
-		again = sooner(again, wait)
 	}
 	result.RequeueAfter = sooner(result.RequeueAfter, again)
 	return result, nil

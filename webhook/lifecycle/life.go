@@ -18,10 +18,6 @@ import (
 	"github.com/h2o-webhook/h2o-webhook/webhook/policy"
 )
 
-// fenceAgain is when the discovery Service's endpoints are looked at again
-// while a fence goes up: the endpoint controller takes milliseconds.
-const fenceAgain = 100 * time.Millisecond
-
 // watched is what is remembered of one cluster between two looks; all of it can
 // be forgotten.
 type watched struct {
@@ -77,7 +73,7 @@ func (m *memory) count(phase life.Phase) float64 {
 // follow looks at an injected set's cluster, decides, and keeps the decision in
 // the set. It returns the pods that are to be deleted once the Services are as
 // the set now says, and when to look again.
-func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced bool) (old []life.Pod, again time.Duration, err error) {
+func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced, up bool) (old []life.Pod, again time.Duration, err error) {
 	pods, err := r.pods(ctx, set)
 	if err != nil {
 		return nil, 0, err
@@ -91,7 +87,7 @@ func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced
 	}
 	facts := r.setFacts(set)
 	facts.Fenced = fenced
-	decision := life.Decide(life.Input{Now: now, Set: facts, Pods: pods, Watch: known.watch, Status: life.Read(set), Limits: r.limits})
+	decision := life.Decide(life.Input{Now: now, Set: facts, Pods: pods, Watch: known.watch, Status: life.Read(set), FenceUp: up, Limits: r.limits})
 	if decision.Ask > 0 {
 		due := known.watch.Last.Add(decision.Ask)
 		known.ask = due
@@ -175,16 +171,4 @@ func (r *reconciler) tell(ctx context.Context, set *appsv1.StatefulSet, decision
 	if decision.Formed > 0 {
 		r.metrics.formation.Observe(decision.Formed.Seconds())
 	}
-}
-
-// restart deletes the old pods of a restart, once nobody can find them any more
-// where that can be had. It returns when to try again.
-func (r *reconciler) restart(ctx context.Context, set *appsv1.StatefulSet, old []life.Pod, fenced bool) (again time.Duration, err error) {
-	if fenced {
-		up, err := r.fenceIsUp(ctx, set)
-		if err != nil || !up {
-			return fenceAgain, err
-		}
-	}
-	return 0, r.deletePods(ctx, set, old)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -94,8 +95,12 @@ func (r *reconciler) deletePods(ctx context.Context, set *appsv1.StatefulSet, po
 }
 
 // fenceIsUp says whether nobody can find an old pod any more: the discovery
-// Service's slices are empty, which is what DNS is made from.
-func (r *reconciler) fenceIsUp(ctx context.Context, set *appsv1.StatefulSet) (bool, error) {
+// Service selects nobody, or is not there, and its slices are empty, which is what
+// DNS is made from.
+func (r *reconciler) fenceIsUp(ctx context.Context, set *appsv1.StatefulSet, discovery *corev1.Service) (bool, error) {
+	if wanted := inject.DiscoveryService(set); discovery != nil && !maps.Equal(discovery.Spec.Selector, wanted.Spec.Selector) {
+		return false, nil
+	}
 	var slices discoveryv1.EndpointSliceList
 	name := client.MatchingLabels{discoveryv1.LabelServiceName: inject.DiscoveryServiceName(set)}
 	if err := r.live.List(ctx, &slices, client.InNamespace(set.Namespace), name); err != nil {
