@@ -67,6 +67,13 @@ func (s *scene) saysFor(long time.Duration, answers ...string) {
 	}
 }
 
+// counts has a leader say how many nodes its cloud has.
+func (s *scene) counts(i int, size life.Size) {
+	answer := s.Watch.Answers[s.Pods[i].UID]
+	answer.Size = size
+	s.Watch.Answers[s.Pods[i].UID] = answer
+}
+
 func (s *scene) decide() life.Decision {
 	d := life.Decide(s.Input)
 	s.Status = d.Status
@@ -100,6 +107,25 @@ func TestPhase(t *testing.T) {
 		"the same heard only once": {forming, func(s *scene) {
 			s.says("follower", "leader", "follower")
 			s.Watch = life.Watch{}.Next(s.Watch.Answers, s.Now)
+		}, life.PhaseForming, "", ""},
+		"nodes that are in no cloud yet: their leader keeps callers waiting": {forming, func(s *scene) {
+			s.says("leader", "follower", "follower")
+			s.counts(0, life.SizeWaits)
+		}, life.PhaseForming, "", ""},
+		"a leader that is still alone": {forming, func(s *scene) {
+			s.saysFor(5*time.Second, "leader", "follower", "follower")
+			s.counts(0, 1)
+		}, life.PhaseForming, "", ""},
+		"a leader that stays alone": {forming, func(s *scene) {
+			s.says("leader", "follower", "follower")
+			s.counts(0, 1)
+		}, life.PhaseRestarting, "the cloud that h2o-0 leads counts 1 of 3 nodes", ""},
+		"a leader that counts all of them": {forming, func(s *scene) {
+			s.saysFor(time.Second, "leader", "follower", "follower")
+			s.counts(0, 3)
+		}, life.PhaseFormed, "led by h2o-0", "h2o-0"},
+		"a leader that tells us nothing": {forming, func(s *scene) {
+			s.saysFor(9*time.Second, "leader", "follower", "follower")
 		}, life.PhaseForming, "", ""},
 		"a cloud without the pod that starts late": {forming, func(s *scene) {
 			s.Pods[2].Running, s.Pods[2].Started = false, time.Time{}

@@ -30,7 +30,20 @@ type Answer struct {
 	// Open: port 54321 is open, so the node has stopped looking for peers and
 	// is in a cloud. Before that every node says that it is the leader.
 	Open bool
+	// Size is of the cloud that it leads, by H2O itself. Only the one leader of a
+	// cluster that may just have formed is asked for it.
+	Size Size
 }
+
+// Size is how many nodes a cloud has, or why that is not known.
+type Size int
+
+const (
+	// SizeUnknown: not asked, or H2O tells only those whom it knows.
+	SizeUnknown Size = 0
+	// SizeWaits: H2O's REST API keeps callers waiting, as it does while it starts.
+	SizeWaits Size = -1
+)
 
 // Watch remembers what the nodes of one cluster said, for as long as they all
 // said the same.
@@ -68,7 +81,7 @@ func sameAnswers(a, b map[types.UID]Answer) bool {
 		return false
 	}
 	for uid, answer := range a {
-		if other, has := b[uid]; !has || other != answer {
+		if other, has := b[uid]; !has || other.Says != answer.Says || other.Open != answer.Open {
 			return false
 		}
 	}
@@ -80,6 +93,10 @@ const (
 	// provedAfter is how often in a row the answers of a whole cluster must be
 	// heard.
 	provedAfter = 3
+	// provedSlowly is how long they must be heard where H2O does not tell us the
+	// size of its cloud: longer than nodes are between lookup and cloud, which was
+	// 3 s with fifteen programs waiting for each core.
+	provedSlowly = 10 * time.Second
 	// wrongAfter is how long nodes that all have stopped looking may go without
 	// being one cloud. They agree on one within 3.5 s, measured on two cores.
 	wrongAfter = 10 * time.Second
@@ -122,13 +139,35 @@ func (v view) whole() bool {
 	return v.wanted > 0 && len(v.leaders) == 1 && len(v.followers) == v.wanted-1
 }
 
+// proved says whether the answers of a whole cluster are believed. A node whose
+// lookup is over and that has no cloud yet, not even of itself, says that it
+// follows, and one that is a little behind that it leads: on a busy machine for
+// seconds, long before they are one cloud. So the leader's own word is needed.
+// Source: water.k8s.probe.KubernetesLeaderNodeProbeHandler and
+// water.H2ONode.isLeaderNode, where a cloud of nobody has no leader.
+func (w Watch) proved(v view, now time.Time) bool {
+	if !v.whole() || w.Asked < provedAfter {
+		return false
+	}
+	size := w.size(v)
+	return size == Size(v.wanted) || size == SizeUnknown && now.Sub(w.Since) >= provedSlowly
+}
+
+// size is what the one leader says.
+func (w Watch) size(v view) Size { return w.Answers[v.leaders[0].UID].Size }
+
 // clouded counts the nodes that have stopped looking.
 func (v view) clouded() int { return len(v.leaders) + len(v.followers) }
 
 // wrong says why the nodes will never be one cloud, empty while they may.
 func (w Watch) wrong(v view, now time.Time, dnsTTL time.Duration) string {
 	switch had := now.Sub(w.Since); {
-	case v.whole() || v.clouded() == 0:
+	case v.clouded() == 0:
+		return ""
+	case v.whole():
+		if size := w.size(v); size > 0 && size != Size(v.wanted) && had >= wrongAfter {
+			return fmt.Sprintf("the cloud that %s leads counts %d of %d nodes", v.leaders[0].Name, size, v.wanted)
+		}
 		return ""
 	case v.clouded() == v.wanted && had >= wrongAfter:
 		return v.split()
