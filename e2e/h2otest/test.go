@@ -12,7 +12,7 @@ import (
 
 const (
 	// FormLimit is how long a cluster may take to form where nothing holds it.
-	FormLimit = 90 * time.Second
+	FormLimit = 3 * time.Minute
 	// cleanLimit is how long the report and the clean-up may take.
 	cleanLimit = time.Minute
 )
