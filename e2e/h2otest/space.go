@@ -102,6 +102,9 @@ func Ready(pod *corev1.Pod) bool {
 	})
 }
 
+// H2OImage is the name of H2O's image.
+func (c *Cluster) H2OImage() string { return c.options.H2O }
+
 // Plain is a labelled StatefulSet as its users write it, on a small machine. What
 // it says of an image is replaced when it is applied.
 func (c *Cluster) Plain(name string, replicas int) string {
