@@ -41,7 +41,8 @@ type Size int
 const (
 	// SizeUnknown: not asked, or H2O tells only those whom it knows.
 	SizeUnknown Size = 0
-	// SizeWaits: H2O's REST API keeps callers waiting, as it does while it starts.
+	// SizeWaits: H2O's REST API keeps callers waiting, as it does while it starts,
+	// or its nodes have not agreed yet.
 	SizeWaits Size = -1
 )
 
@@ -54,13 +55,15 @@ type Watch struct {
 	// were that, Last the time of the latest.
 	Since, Last time.Time
 	Asked       int
-	// opened is when each pod's port was first seen open.
+	// opened is when each pod's port was first seen open, and seen says of whom
+	// that is when it was opened: it was seen closed before.
 	opened map[types.UID]time.Time
+	seen   map[types.UID]bool
 }
 
 // Next gives the watch after another round of questions.
 func (w Watch) Next(answers map[types.UID]Answer, now time.Time) Watch {
-	next := Watch{Answers: answers, Since: now, Last: now, Asked: 1, opened: map[types.UID]time.Time{}}
+	next := Watch{Answers: answers, Since: now, Last: now, Asked: 1, opened: map[types.UID]time.Time{}, seen: map[types.UID]bool{}}
 	if sameAnswers(w.Answers, answers) {
 		next.Since, next.Asked = w.Since, w.Asked+1
 	}
@@ -68,9 +71,10 @@ func (w Watch) Next(answers map[types.UID]Answer, now time.Time) Watch {
 		if !answer.Open {
 			continue
 		}
-		next.opened[uid] = now
-		if before, has := w.opened[uid]; has {
-			next.opened[uid] = before
+		before, asked := w.Answers[uid]
+		next.opened[uid], next.seen[uid] = now, asked && !before.Open
+		if at, has := w.opened[uid]; has {
+			next.opened[uid], next.seen[uid] = at, w.seen[uid]
 		}
 	}
 	return next
@@ -98,8 +102,10 @@ const (
 	// 3 s with fifteen programs waiting for each core.
 	provedSlowly = 10 * time.Second
 	// wrongAfter is how long nodes that all have stopped looking may go without
-	// being one cloud. They agree on one within 3.5 s, measured on two cores.
-	wrongAfter = 10 * time.Second
+	// being one cloud. They agree on one within 3.5 s, measured on two cores;
+	// see Watch.patience for slower ones.
+	wrongAfter  = 10 * time.Second
+	maxPatience = time.Minute
 	// silentAfter is how long a member may be silent before it is said.
 	silentAfter = 3 * time.Second
 	// readyAfter is how long the kubelet's word must hold where pods cannot be
@@ -161,17 +167,18 @@ func (v view) clouded() int { return len(v.leaders) + len(v.followers) }
 
 // wrong says why the nodes will never be one cloud, empty while they may.
 func (w Watch) wrong(v view, now time.Time, dnsTTL time.Duration) string {
+	patience := w.patience(v)
 	switch had := now.Sub(w.Since); {
 	case v.clouded() == 0:
 		return ""
 	case v.whole():
-		if size := w.size(v); size > 0 && size != Size(v.wanted) && had >= wrongAfter {
+		if size := w.size(v); size > 0 && size != Size(v.wanted) && had >= patience {
 			return fmt.Sprintf("the cloud that %s leads counts %d of %d nodes", v.leaders[0].Name, size, v.wanted)
 		}
 		return ""
-	case v.clouded() == v.wanted && had >= wrongAfter:
+	case v.clouded() == v.wanted && had >= patience:
 		return v.split()
-	case v.clouded() > 0 && len(v.looking) > 0 && v.clouded()+len(v.looking) == v.wanted && had >= wrongAfter+dnsTTL:
+	case v.clouded() > 0 && len(v.looking) > 0 && v.clouded()+len(v.looking) == v.wanted && had >= patience+dnsTTL:
 		return fmt.Sprintf("%s went on without %s, still looking for the others", names(append(v.leaders, v.followers...)), names(v.looking))
 	}
 	for _, p := range append(v.silent, v.looking...) {
@@ -180,6 +187,18 @@ func (w Watch) wrong(v view, now time.Time, dnsTTL time.Duration) string {
 		}
 	}
 	return ""
+}
+
+// patience is how long nodes may need to agree: on a busy machine longer, as it
+// took them longer already to start and to stop looking for each other.
+func (w Watch) patience(v view) time.Duration {
+	longest := wrongAfter
+	for _, p := range slices.Concat(v.leaders, v.followers) {
+		if w.seen[p.UID] && !p.Started.IsZero() {
+			longest = max(longest, 2*w.opened[p.UID].Sub(p.Started))
+		}
+	}
+	return min(longest, maxPatience)
 }
 
 // exitLocked is H2O's exit code where a cloud takes no more nodes.

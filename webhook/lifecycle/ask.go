@@ -109,10 +109,14 @@ func (a *asker) cloud(ctx context.Context, ip string) life.Size {
 	}
 	defer response.Body.Close()
 	var cloud struct {
-		Size life.Size `json:"cloud_size"`
+		Size      life.Size `json:"cloud_size"`
+		Consensus bool      `json:"consensus"`
 	}
 	if response.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(response.Body, maxCloud)).Decode(&cloud) != nil {
 		return life.SizeUnknown
+	}
+	if cloud.Size > 1 && !cloud.Consensus {
+		return life.SizeWaits
 	}
 	return max(life.SizeUnknown, cloud.Size)
 }
