@@ -15,6 +15,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/h2o-webhook/h2o-webhook/e2e/harness"
 )
 
@@ -75,6 +78,7 @@ type Cluster struct {
 // Start gives a cluster on which H2O can be run; out gets the progress. It ends
 // with Stop.
 func Start(ctx context.Context, out io.Writer, options Options) (*Cluster, error) {
+	log.SetLogger(logr.Discard()) // of the client library, which else complains of having none
 	c := &Cluster{options: options, out: out}
 	if err := c.start(ctx); err != nil {
 		return nil, errors.Join(err, c.Stop(context.WithoutCancel(ctx)))

@@ -32,9 +32,9 @@ glm.train(x=predictors, y="y", training_frame=frame)
 predictions = gbm.predict(frame)
 
 table = h2o.api("GET /3/Frames/" + frame.frame_id)["frames"][0]["distribution_summary"]
-columns = {column["name"]: values for column, values in zip(table["columns"], table["data"])}
+rows = table.col_header.index("number_of_rows")
 summary = ("mean", "min", "max", "stddev", "total")
-nodes = {name: rows for name, rows in zip(columns[""], columns["number_of_rows"]) if name not in summary}
+nodes = {line[0]: int(line[rows]) for line in table.cell_values if line[0] not in summary}
 print(json.dumps({
     "bytes": os.path.getsize(PATH), "rows": frame.nrows, "predictions": predictions.nrows,
     "auc": gbm.auc(), "r2": glm.r2(), "nodes": nodes,
