@@ -67,6 +67,10 @@ cluster-build: ## Build what nodes need besides, once
 test-cluster: ## Prove the cluster with nodes itself (Linux, root, minutes)
 	cd e2e/cluster && $(GO) test -count 1 -timeout 20m -tags nodes -v ./proof
 
+.PHONY: e2e
+e2e: ## Prove it with real H2O on a real cluster: one of its own (Linux, root), or what KUBECONFIG names
+	$(GO) test $(FRESH) -timeout 40m -tags h2o -v ./e2e/h2o
+
 .PHONY: race
 race: ## Unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./certs/... ./cmd/... ./config/... ./internal/... ./webhook/...

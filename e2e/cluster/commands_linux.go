@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -115,8 +116,14 @@ func stopSupervisor(ctx context.Context, dir string) error {
 }
 
 func runStatus(dir string, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("unknown argument %q", args[0])}
+	flags := flag.NewFlagSet("status", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	asJSON := flags.Bool("json", false, "")
+	if err := flags.Parse(args); err != nil {
+		return usageError{err}
+	}
+	if flags.NArg() > 0 {
+		return usageError{fmt.Errorf("unknown argument %q", flags.Arg(0))}
 	}
 	if reason, err := os.ReadFile(filepath.Join(dir, endedFile)); err == nil {
 		return fmt.Errorf("the cluster ended by itself; its logs are below %s until `cluster down`\n%s", dir, reason)
@@ -126,6 +133,9 @@ func runStatus(dir string, args []string) error {
 	s, err := running(dir)
 	if err != nil {
 		return err
+	}
+	if *asJSON {
+		return json.NewEncoder(os.Stdout).Encode(s)
 	}
 	fmt.Printf("export KUBECONFIG=%s\nalias kubectl=%s\n", s.Kubeconfig, s.Kubectl)
 	for _, n := range s.Nodes {

@@ -36,7 +36,7 @@ up prints one line of JSON when everything answers: kubeconfig, kubectl, server,
 and with nodes what else there is to know.
 
 For the cluster with nodes that runs:
-  cluster status                        say what runs
+  cluster status [-json]                say what runs; -json: in the line that up prints
   cluster load IMAGE.tar ...            import images into every node
   cluster link NODE up|down             take a node off the network, or back
   cluster exec [-node N] -- COMMAND ... run a command in a node's network

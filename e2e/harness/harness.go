@@ -1,7 +1,8 @@
 // Package harness runs the product on a real control plane, for the tests and
 // for the demonstration: etcd, API server and controller manager from
 // e2e/cluster, and the webhook's own binary with the rights of its own service
-// account.
+// account. Clusters with nodes are started here too; what runs on them is the
+// business of package h2otest.
 package harness
 
 import (
@@ -16,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -23,18 +25,25 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Cluster is a running control plane.
+// Cluster is a running control plane, with nodes or without.
 type Cluster struct {
 	// Kubeconfig is a file with an administrator's rights.
 	Kubeconfig string `json:"kubeconfig"`
 	// Kubectl is the path of a kubectl of the same version.
 	Kubectl string `json:"kubectl"`
+	// Domain is the suffix of the cluster's names, Folder all that it has on disk
+	// and Shared a folder for hostPath volumes, the same on all nodes; only of
+	// clusters with nodes that were started here.
+	Domain string `json:"clusterDomain"`
+	Folder string `json:"folder"`
+	Shared string `json:"shared"`
 	// Config and Client are an administrator's.
 	Config *rest.Config  `json:"-"`
 	Client client.Client `json:"-"`
 
 	root    string
 	dir     string
+	env     []string // of the cluster command, beside this process's own
 	stdin   io.Closer
 	process *exec.Cmd
 }
@@ -42,7 +51,19 @@ type Cluster struct {
 // Start builds what is missing of a control plane and starts it; out gets the
 // progress. It ends with Stop, and also with the process that called Start.
 func Start(ctx context.Context, out io.Writer) (*Cluster, error) {
-	root, err := repository()
+	c, err := prepare(ctx, out)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.up(ctx, out, dieWithParent(), "up", "-hold-stdin"); err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	return c, nil
+}
+
+// prepare builds the cluster command.
+func prepare(ctx context.Context, out io.Writer) (*Cluster, error) {
+	root, err := Repository()
 	if err != nil {
 		return nil, err
 	}
@@ -51,21 +72,28 @@ func Start(ctx context.Context, out io.Writer) (*Cluster, error) {
 		return nil, fmt.Errorf("cannot make a folder: %w", err)
 	}
 	c := &Cluster{root: root, dir: dir}
-	if err := c.start(ctx, out); err != nil {
+	if err := goBuild(ctx, out, filepath.Join(c.root, "e2e", "cluster"), c.program(), "."); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
 	return c, nil
 }
 
-func (c *Cluster) start(ctx context.Context, out io.Writer) error {
-	program := filepath.Join(c.dir, "cluster")
-	if err := goBuild(ctx, out, filepath.Join(c.root, "e2e", "cluster"), program, "."); err != nil {
-		return err
-	}
-	c.process = exec.Command(program, "up", "-hold-stdin") //nolint:noctx // it is stopped through its standard input
-	c.process.Dir = filepath.Join(c.root, "e2e", "cluster")
-	c.process.Stderr = out
-	c.process.SysProcAttr = dieWithParent()
+// program is the path of the cluster command.
+func (c *Cluster) program() string { return filepath.Join(c.dir, "cluster") }
+
+// command is a call of the cluster command.
+func (c *Cluster) command(ctx context.Context, out io.Writer, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.program(), args...)
+	cmd.Dir = filepath.Join(c.root, "e2e", "cluster")
+	cmd.Env = append(os.Environ(), c.env...)
+	cmd.Stderr = out
+	return cmd
+}
+
+// up starts a cluster that goes with this process.
+func (c *Cluster) up(ctx context.Context, out io.Writer, attributes *syscall.SysProcAttr, args ...string) error {
+	c.process = c.command(context.WithoutCancel(ctx), out, args...) // it is stopped through its standard input
+	c.process.SysProcAttr = attributes
 	stdin, err := c.process.StdinPipe()
 	if err != nil {
 		return fmt.Errorf("cannot start the cluster: %w", err)
@@ -85,6 +113,11 @@ func (c *Cluster) start(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("the cluster did not start: %w", errors.Join(ctx.Err(), c.process.Wait()))
 	}
+	return c.read(line)
+}
+
+// read takes what the cluster command says of a cluster.
+func (c *Cluster) read(line []byte) error {
 	if err := json.Unmarshal(line, c); err != nil {
 		return fmt.Errorf("cannot read what the cluster said: %w", err)
 	}
@@ -196,8 +229,8 @@ var childThread = func() chan<- func() {
 	return work
 }()
 
-// repository finds the top folder of this checkout.
-func repository() (string, error) {
+// Repository finds the top folder of this checkout.
+func Repository() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", fmt.Errorf("cannot find the repository: %w", err)

@@ -167,19 +167,10 @@ func (d *decider) trigger() (Cause, string) {
 	case g == nil && len(going) > 0 && d.Set.Replicas > 1:
 		return CauseReplaced, fmt.Sprintf("%s went before the cluster had formed, and the others would go on with its address", names(going))
 	}
-	why := d.Watch.wrong(d.view, d.Now, d.Limits.DNSTTL)
-	if g == nil && d.view.whole() && d.Now.Sub(d.Watch.Since) >= wrongAfter {
-		why = d.stranger()
-	}
-	if why != "" && (g == nil || !d.Set.IgnoreLoss) {
+	if why := d.Watch.wrong(d.view, d.Now, d.Limits.DNSTTL); why != "" && (g == nil || !d.Set.IgnoreLoss) {
 		return CauseFormation, why
 	}
 	return "", ""
-}
-
-// stranger says why the leader is none of a cluster's, see Watch.
-func (d *decider) stranger() string {
-	return d.Watch.stranger(d.view, d.out.Status.Started, d.Set.LeaderReadiness)
 }
 
 // stale says whether a pod is of another revision than new ones are.

@@ -67,6 +67,23 @@ func (s *scene) saysFor(long time.Duration, answers ...string) {
 	}
 }
 
+// opens has all pods open their ports at a time, seen closed before.
+func (s *scene) opens(at time.Time) {
+	closed := map[types.UID]life.Answer{}
+	for uid := range s.Watch.Answers {
+		closed[uid] = life.Answer{Says: life.SaysLeader}
+	}
+	answers := s.Watch.Answers
+	s.Watch = life.Watch{}.Next(closed, at).Next(answers, at)
+}
+
+// counts has a leader say how many nodes its cloud has.
+func (s *scene) counts(i int, size life.Size) {
+	answer := s.Watch.Answers[s.Pods[i].UID]
+	answer.Size = size
+	s.Watch.Answers[s.Pods[i].UID] = answer
+}
+
 func (s *scene) decide() life.Decision {
 	d := life.Decide(s.Input)
 	s.Status = d.Status
@@ -101,6 +118,25 @@ func TestPhase(t *testing.T) {
 			s.says("follower", "leader", "follower")
 			s.Watch = life.Watch{}.Next(s.Watch.Answers, s.Now)
 		}, life.PhaseForming, "", ""},
+		"nodes that are in no cloud yet: their leader keeps callers waiting": {forming, func(s *scene) {
+			s.says("leader", "follower", "follower")
+			s.counts(0, life.SizeWaits)
+		}, life.PhaseForming, "", ""},
+		"a leader that is still alone": {forming, func(s *scene) {
+			s.saysFor(5*time.Second, "leader", "follower", "follower")
+			s.counts(0, 1)
+		}, life.PhaseForming, "", ""},
+		"a leader that stays alone": {forming, func(s *scene) {
+			s.says("leader", "follower", "follower")
+			s.counts(0, 1)
+		}, life.PhaseRestarting, "the cloud that h2o-0 leads counts 1 of 3 nodes", ""},
+		"a leader that counts all of them": {forming, func(s *scene) {
+			s.saysFor(time.Second, "leader", "follower", "follower")
+			s.counts(0, 3)
+		}, life.PhaseFormed, "led by h2o-0", "h2o-0"},
+		"a leader that tells us nothing": {forming, func(s *scene) {
+			s.saysFor(9*time.Second, "leader", "follower", "follower")
+		}, life.PhaseForming, "", ""},
 		"a cloud without the pod that starts late": {forming, func(s *scene) {
 			s.Pods[2].Running, s.Pods[2].Started = false, time.Time{}
 			s.says("leader", "follower", "nothing")
@@ -109,7 +145,17 @@ func TestPhase(t *testing.T) {
 			s.Pods[2].Running, s.Pods[2].Restarts, s.Pods[2].Exit = false, 4, &life.Exit{Code: 1}
 			s.says("looking", "looking", "nothing")
 		}, life.PhaseForming, "2 of 3 nodes run", ""},
-		"three clouds of one":       {forming, func(s *scene) { s.says("leader", "leader", "leader") }, life.PhaseRestarting, "3 clouds instead of one", ""},
+		"three clouds of one": {forming, func(s *scene) { s.says("leader", "leader", "leader") }, life.PhaseRestarting, "3 clouds instead of one", ""},
+		"three clouds of one on a machine that needed 12 s to start them": {forming, func(s *scene) {
+			s.says("leader", "leader", "leader")
+			s.opens(epoch.Add(12 * time.Second))
+			s.Now = epoch.Add((12 + 23) * time.Second)
+		}, life.PhaseForming, "in a cloud: 3", ""},
+		"three clouds of one there for longer": {forming, func(s *scene) {
+			s.says("leader", "leader", "leader")
+			s.opens(epoch.Add(12 * time.Second))
+			s.Now = epoch.Add((12 + 24) * time.Second)
+		}, life.PhaseRestarting, "3 clouds instead of one", ""},
 		"two clouds":                {forming, func(s *scene) { s.says("leader", "follower", "leader") }, life.PhaseRestarting, "h2o-0, h2o-2 each answer", ""},
 		"nobody leads":              {forming, func(s *scene) { s.says("follower", "follower", "follower") }, life.PhaseRestarting, "no node answers as the leader", ""},
 		"two clouds for a moment":   {forming, func(s *scene) { s.saysFor(5*time.Second, "leader", "follower", "leader") }, life.PhaseForming, "", ""},

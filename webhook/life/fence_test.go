@@ -1,11 +1,8 @@
 package life_test
 
 import (
-	"strings"
 	"testing"
 	"time"
-
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/h2o-webhook/h2o-webhook/webhook/life"
 )
@@ -160,54 +157,5 @@ func TestNothingLeft(t *testing.T) {
 	}
 	if len(d.Events) == 0 || d.Events[0].Reason != life.ReasonClusterLost {
 		t.Errorf("want it said that the old one was lost, got %v", d.Events)
-	}
-}
-
-// TestStranger proves that one leader and enough followers are no cluster where
-// those followed somebody else before: they follow a node that is gone.
-func TestStranger(t *testing.T) {
-	answers := func(leader life.Says, open bool) map[types.UID]life.Answer {
-		follower := life.Answer{Says: life.SaysFollower, Open: true}
-		return map[types.UID]life.Answer{"h2o-0-one": {Says: leader, Open: open}, "h2o-1-one": follower, "h2o-2-one": follower}
-	}
-	for name, test := range map[string]struct {
-		saw    []map[types.UID]life.Answer // before they seemed to be whole
-		change func(*scene)
-		want   bool // it is formed
-	}{
-		"we were there when it came":           {[]map[types.UID]life.Answer{answers(life.SaysNothing, false), answers(life.SaysLeader, false)}, func(*scene) {}, false},
-		"it was only out of reach":             {[]map[types.UID]life.Answer{answers(life.SaysUnreachable, false)}, func(*scene) {}, true},
-		"we came later, and it was made early": {nil, func(*scene) {}, true},
-		"we came later, and it was made late":  {nil, func(s *scene) { s.Pods[0].Created = epoch.Add(30 * time.Second) }, false},
-		"so it was, and the kubelet saw it all": {nil, func(s *scene) {
-			s.Pods[0].Created, s.Pods[0].Started = epoch.Add(30*time.Second), epoch.Add(31*time.Second)
-			s.Pods[1].ReadySince, s.Pods[2].ReadySince = epoch.Add(40*time.Second), epoch.Add(40*time.Second)
-		}, true},
-		"it was made late, after a restart": {nil, func(s *scene) {
-			s.Pods[0].Created = epoch.Add(30 * time.Second)
-			s.Status.Started = epoch.Add(30 * time.Second)
-		}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := forming()
-			test.change(s)
-			at := s.Now
-			for _, saw := range test.saw {
-				s.Watch = s.Watch.Next(saw, at)
-				at = at.Add(time.Second)
-			}
-			for range 12 {
-				s.Watch = s.Watch.Next(answers(life.SaysLeader, true), at)
-				at = at.Add(time.Second)
-			}
-			s.Now = at
-			d := s.decide()
-			if formed := d.Status.Phase == life.PhaseFormed; formed != test.want {
-				t.Errorf("want formed %v, got %s: %s", test.want, d.Status.Phase, d.Status.Message)
-			}
-			if !test.want && (d.Began != life.CauseFormation || !strings.Contains(d.Status.Message, "followed another leader before h2o-0 was there")) {
-				t.Errorf("want it restarted with the reason, got %q: %s", d.Began, d.Status.Message)
-			}
-		})
 	}
 }

@@ -54,7 +54,7 @@ func (d *decider) followForming() {
 		s.Started = earliest(d.Pods)
 	}
 	switch {
-	case d.view.whole() && d.Watch.Asked >= provedAfter && d.stranger() == "":
+	case d.Watch.proved(d.view, d.Now):
 		d.formed(d.view.leaders[0].Name, ProofAnswers)
 		return
 	case d.readyForLong():

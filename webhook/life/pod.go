@@ -34,9 +34,8 @@ type Pod struct {
 	Started time.Time
 	// Restarts counts how often H2O's container was restarted in place.
 	Restarts int32
-	// Ready is the kubelet's word, since ReadySince.
-	Ready      bool
-	ReadySince time.Time
+	// Ready is the kubelet's word.
+	Ready bool
 	// Problem says why the pod does not run, in Kubernetes' words; empty for none.
 	Problem string
 	// Exit is how the run of H2O before this one ended, nil where none did.
@@ -64,7 +63,7 @@ func PodFrom(pod *corev1.Pod, container, clusterLabel string) Pod {
 	for _, c := range pod.Status.Conditions {
 		switch c.Type {
 		case corev1.PodReady:
-			p.Ready, p.ReadySince = c.Status == corev1.ConditionTrue, c.LastTransitionTime.Time
+			p.Ready = c.Status == corev1.ConditionTrue
 		case corev1.PodScheduled:
 			if c.Status == corev1.ConditionFalse {
 				p.Problem = c.Message

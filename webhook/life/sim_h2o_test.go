@@ -209,8 +209,10 @@ func (h *process) answer() life.Answer {
 		return life.Answer{Says: life.SaysNothing}
 	case h.state == looking:
 		return life.Answer{Says: life.SaysLeader}
-	case h.cloud == nil || h.cloud.leader == h.ip:
-		return life.Answer{Says: life.SaysLeader, Open: true}
+	case h.cloud == nil:
+		return life.Answer{Says: life.SaysLeader, Open: true, Size: life.SizeWaits}
+	case h.cloud.leader == h.ip:
+		return life.Answer{Says: life.SaysLeader, Open: true, Size: life.Size(len(h.cloud.members))}
 	default:
 		return life.Answer{Says: life.SaysFollower, Open: true}
 	}

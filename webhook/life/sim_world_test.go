@@ -199,7 +199,7 @@ func (w *world) probe(p *simPod, h *process) {
 
 func (w *world) ready(p *simPod, is bool) {
 	if p.Ready != is {
-		p.Ready, p.ReadySince = is, w.now.Truncate(time.Second)
+		p.Ready = is
 		w.changed()
 	}
 }

@@ -2,7 +2,6 @@ package life
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +30,21 @@ type Answer struct {
 	// Open: port 54321 is open, so the node has stopped looking for peers and
 	// is in a cloud. Before that every node says that it is the leader.
 	Open bool
+	// Size is of the cloud that it leads, by H2O itself. Only the one leader of a
+	// cluster that may just have formed is asked for it.
+	Size Size
 }
+
+// Size is how many nodes a cloud has, or why that is not known.
+type Size int
+
+const (
+	// SizeUnknown: not asked, or H2O tells only those whom it knows.
+	SizeUnknown Size = 0
+	// SizeWaits: H2O's REST API keeps callers waiting, as it does while it starts,
+	// or its nodes have not agreed yet.
+	SizeWaits Size = -1
+)
 
 // Watch remembers what the nodes of one cluster said, for as long as they all
 // said the same.
@@ -42,48 +55,31 @@ type Watch struct {
 	// were that, Last the time of the latest.
 	Since, Last time.Time
 	Asked       int
-	// first is when the nodes were first asked. opened is since when each pod's
-	// port was seen open, followed since when it was seen to follow, closed when
-	// its port was last seen closed.
-	first                    time.Time
-	opened, followed, closed map[types.UID]time.Time
+	// first is when the nodes were first asked.
+	first time.Time
+	// opened is when each pod's port was first seen open, and seen says of whom
+	// that is when it was opened: it was seen closed before.
+	opened map[types.UID]time.Time
+	seen   map[types.UID]bool
 }
 
 // Next gives the watch after another round of questions.
 func (w Watch) Next(answers map[types.UID]Answer, now time.Time) Watch {
-	next := Watch{Answers: answers, Since: now, Last: now, Asked: 1, first: w.first}
+	next := Watch{Answers: answers, Since: now, Last: now, Asked: 1, first: w.first, opened: map[types.UID]time.Time{}, seen: map[types.UID]bool{}}
 	if sameAnswers(w.Answers, answers) {
 		next.Since, next.Asked = w.Since, w.Asked+1
 	}
 	if next.first.IsZero() {
 		next.first = now
 	}
-	next.opened = since(w.opened, answers, now, func(a Answer) bool { return a.Open })
-	next.followed = since(w.followed, answers, now, func(a Answer) bool { return a.Says == SaysFollower })
-	next.closed = maps.Clone(w.closed)
 	for uid, answer := range answers {
-		if !answer.Open && answer.Says != SaysUnreachable {
-			if next.closed == nil {
-				next.closed = map[types.UID]time.Time{}
-			}
-			next.closed[uid] = now
+		if !answer.Open {
+			continue
 		}
-	}
-	maps.DeleteFunc(next.closed, func(uid types.UID, _ time.Time) bool { _, asked := answers[uid]; return !asked })
-	return next
-}
-
-// since gives since when something has held for each pod. One that cannot be
-// reached is taken to be as it was.
-func since(before map[types.UID]time.Time, answers map[types.UID]Answer, now time.Time, holds func(Answer) bool) map[types.UID]time.Time {
-	next := map[types.UID]time.Time{}
-	for uid, answer := range answers {
-		earlier, held := before[uid]
-		switch {
-		case held && (holds(answer) || answer.Says == SaysUnreachable):
-			next[uid] = earlier
-		case holds(answer):
-			next[uid] = now
+		before, asked := w.Answers[uid]
+		next.opened[uid], next.seen[uid] = now, asked && !before.Open
+		if at, has := w.opened[uid]; has {
+			next.opened[uid], next.seen[uid] = at, w.seen[uid]
 		}
 	}
 	return next
@@ -94,7 +90,7 @@ func sameAnswers(a, b map[types.UID]Answer) bool {
 		return false
 	}
 	for uid, answer := range a {
-		if other, has := b[uid]; !has || other != answer {
+		if other, has := b[uid]; !has || other.Says != answer.Says || other.Open != answer.Open {
 			return false
 		}
 	}
@@ -106,9 +102,15 @@ const (
 	// provedAfter is how often in a row the answers of a whole cluster must be
 	// heard.
 	provedAfter = 3
+	// provedSlowly is how long they must be heard where H2O does not tell us the
+	// size of its cloud: longer than nodes are between lookup and cloud, which was
+	// 3 s with fifteen programs waiting for each core.
+	provedSlowly = 10 * time.Second
 	// wrongAfter is how long nodes that all have stopped looking may go without
-	// being one cloud. They agree on one within 3.5 s, measured on two cores.
-	wrongAfter = 10 * time.Second
+	// being one cloud. They agree on one within 3.5 s, measured on two cores;
+	// see Watch.patience for slower ones.
+	wrongAfter  = 10 * time.Second
+	maxPatience = time.Minute
 	// silentAfter is how long a member may be silent before it is said.
 	silentAfter = 3 * time.Second
 	// readyAfter is how long the kubelet's word must hold where pods cannot be
@@ -148,42 +150,40 @@ func (v view) whole() bool {
 	return v.wanted > 0 && len(v.leaders) == 1 && len(v.followers) == v.wanted-1
 }
 
+// proved says whether the answers of a whole cluster are believed. A node whose
+// lookup is over and that has no cloud yet, not even of itself, says that it
+// follows, and one that is a little behind that it leads: on a busy machine for
+// seconds, long before they are one cloud. So the leader's own word is needed.
+// Source: water.k8s.probe.KubernetesLeaderNodeProbeHandler and
+// water.H2ONode.isLeaderNode, where a cloud of nobody has no leader.
+func (w Watch) proved(v view, now time.Time) bool {
+	if !v.whole() || w.Asked < provedAfter {
+		return false
+	}
+	size := w.size(v)
+	return size == Size(v.wanted) || size == SizeUnknown && now.Sub(w.Since) >= provedSlowly
+}
+
+// size is what the one leader says.
+func (w Watch) size(v view) Size { return w.Answers[v.leaders[0].UID].Size }
+
 // clouded counts the nodes that have stopped looking.
 func (v view) clouded() int { return len(v.leaders) + len(v.followers) }
 
-// cloudAfter is how soon after the beginning of its lookup a node can follow: it
-// sleeps for a second, opens its port and agrees with the others.
-const cloudAfter = 4 * time.Second
-
-// stranger says why the one that leads is not whom the others follow, empty where
-// it may be: they follow one that is gone, and it came when they did so already.
-// The nodes are whole, as far as they say, and could first meet at met. Where
-// they followed before we looked, times tell: byReadiness those of the kubelet too.
-func (w Watch) stranger(v view, met time.Time, byReadiness bool) string {
-	leader := &v.leaders[0]
-	for i := range v.followers {
-		f := &v.followers[i]
-		looked := later(f.Started.Add(firstLookup), met)
-		followed := w.followed[f.UID]
-		unseen := followed.Equal(w.first) && leader.Created.After(looked.Add(cloudAfter))
-		if byReadiness && !f.Ready && f.ReadySince.After(leader.Started) {
-			unseen = false // the kubelet saw it turn
-		}
-		if unseen || !followed.After(w.closed[leader.UID]) {
-			return fmt.Sprintf("%s followed another leader before %s was there", f.Name, leader.Name)
-		}
-	}
-	return ""
-}
-
 // wrong says why the nodes will never be one cloud, empty while they may.
 func (w Watch) wrong(v view, now time.Time, dnsTTL time.Duration) string {
+	patience := w.patience(v)
 	switch had := now.Sub(w.Since); {
-	case v.whole() || v.clouded() == 0:
+	case v.clouded() == 0:
 		return ""
-	case v.clouded() == v.wanted && had >= wrongAfter:
+	case v.whole():
+		if size := w.size(v); size > 0 && size != Size(v.wanted) && had >= patience {
+			return fmt.Sprintf("the cloud that %s leads counts %d of %d nodes", v.leaders[0].Name, size, v.wanted)
+		}
+		return ""
+	case v.clouded() == v.wanted && had >= patience:
 		return v.split()
-	case v.clouded() > 0 && len(v.looking) > 0 && v.clouded()+len(v.looking) == v.wanted && had >= wrongAfter+dnsTTL:
+	case v.clouded() > 0 && len(v.looking) > 0 && v.clouded()+len(v.looking) == v.wanted && had >= patience+dnsTTL:
 		return fmt.Sprintf("%s went on without %s, still looking for the others", names(append(v.leaders, v.followers...)), names(v.looking))
 	}
 	for _, p := range append(v.silent, v.looking...) {
@@ -192,6 +192,18 @@ func (w Watch) wrong(v view, now time.Time, dnsTTL time.Duration) string {
 		}
 	}
 	return ""
+}
+
+// patience is how long nodes may need to agree: on a busy machine longer, as it
+// took them longer already to start and to stop looking for each other.
+func (w Watch) patience(v view) time.Duration {
+	longest := wrongAfter
+	for _, p := range slices.Concat(v.leaders, v.followers) {
+		if w.seen[p.UID] && !p.Started.IsZero() {
+			longest = max(longest, 2*w.opened[p.UID].Sub(p.Started))
+		}
+	}
+	return min(longest, maxPatience)
 }
 
 // exitLocked is H2O's exit code where a cloud takes no more nodes.

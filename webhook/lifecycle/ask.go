@@ -2,7 +2,9 @@ package lifecycle
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -22,11 +24,15 @@ const (
 	askTimeout = time.Second
 	// maxAsking bounds how many pods are asked at the same time.
 	maxAsking = 64
+	// maxCloud bounds what is read of H2O's word about a cloud, in bytes: a node
+	// takes about 1 KiB in it.
+	maxCloud = 4 << 20
 )
 
 // asker asks nodes whether they lead. It uses the probe port, which needs no
-// credentials and no TLS whatever H2O's own port is set up for. It sends nothing
-// but GET, and leaves no connection open.
+// credentials and no TLS whatever H2O's own port is set up for; H2O itself only
+// for the size of a cloud that may just have formed. It sends nothing but GET,
+// and leaves no connection open.
 type asker struct {
 	client *http.Client
 	dialer *net.Dialer
@@ -65,6 +71,54 @@ func (a *asker) all(ctx context.Context, pods []life.Pod, port int32) map[types.
 	}
 	asked.Wait()
 	return answers
+}
+
+// size adds the size of the cloud, where all nodes say that they are one.
+func (a *asker) size(ctx context.Context, pods []life.Pod, answers map[types.UID]life.Answer) {
+	var leader *life.Pod
+	for i := range pods {
+		switch answer := answers[pods[i].UID]; {
+		case answer.Says == life.SaysLeader && answer.Open && leader == nil:
+			leader = &pods[i]
+		case answer.Says != life.SaysFollower:
+			return
+		}
+	}
+	if leader != nil {
+		answer := answers[leader.UID]
+		answer.Size = a.cloud(ctx, leader.IP)
+		answers[leader.UID] = answer
+	}
+}
+
+// cloud asks H2O itself for the size of its cloud. This question does not lock
+// the cloud; only writing to H2O's store does.
+// Source: water.api.CloudHandler; water.Paxos.lockCloud and its callers.
+func (a *asker) cloud(ctx context.Context, ip string) life.Size {
+	url := "http://" + net.JoinHostPort(ip, strconv.Itoa(int(policy.PortREST))) + "/3/Cloud"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return life.SizeUnknown
+	}
+	response, err := a.client.Do(request)
+	if err != nil {
+		if silence(err) == life.SaysUnreachable {
+			return life.SizeWaits
+		}
+		return life.SizeUnknown // with TLS, say
+	}
+	defer response.Body.Close()
+	var cloud struct {
+		Size      life.Size `json:"cloud_size"`
+		Consensus bool      `json:"consensus"`
+	}
+	if response.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(response.Body, maxCloud)).Decode(&cloud) != nil {
+		return life.SizeUnknown
+	}
+	if cloud.Size > 1 && !cloud.Consensus {
+		return life.SizeWaits
+	}
+	return max(life.SizeUnknown, cloud.Size)
 }
 
 // one asks one pod.

@@ -82,7 +82,11 @@ func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced
 	now := time.Now()
 	if known.watch.Last.IsZero() || !known.ask.IsZero() && !now.Before(known.ask) {
 		_, port := inject.Node(set)
-		known.watch = known.watch.Next(r.asker.all(ctx, pods, port), now)
+		answers := r.asker.all(ctx, pods, port)
+		if life.Read(set).Generation == nil {
+			r.asker.size(ctx, pods, answers)
+		}
+		known.watch = known.watch.Next(answers, now)
 		known.ask = time.Time{}
 	}
 	facts := r.setFacts(set)
