@@ -94,6 +94,11 @@ golden: ## Write what comes out into the golden cases, to be read in review
 bench: ## Time the injection and the whole handler beside one that only allows
 	@$(GO) run ./internal/bench
 
+.PHONY: bench-cost
+bench-cost: control-plane ## Measure what 1,000 clusters cost and how fast a loss is acted on (Linux, root, 10 min)
+	@mkdir -p bin; $(GO) build -o bin/cost ./e2e/cost
+	@exec bin/cost
+
 .PHONY: fuzz
 fuzz: ## Look for StatefulSets and requests that break a guarantee, each for FUZZTIME
 	$(GO) test ./webhook/inject -run '^$$' -fuzz FuzzGuarantees -fuzztime $(FUZZTIME)

@@ -14,7 +14,15 @@ import (
 // version is set at link time; a build without it says what Go knows.
 var version = ""
 
+// garbagePercent is how much the heap may grow before it is collected, unless
+// $GOGC says otherwise. It holds the caches above all, and changes little: Go's
+// own 100 would double our memory to spare a second of CPU a minute.
+const garbagePercent = 20
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 	root := &cobra.Command{
 		Use:           "h2o-webhook",
 		Short:         "Makes labelled StatefulSets correct H2O clusters",

@@ -217,6 +217,9 @@ func (w *Webhook) Stop() {
 	w.process = nil
 }
 
+// PID is the process that Start started.
+func (w *Webhook) PID() int { return w.process.Process.Pid }
+
 // Running says whether Start was called and Stop was not.
 func (w *Webhook) Running() bool { return w.process != nil }
 

@@ -22,6 +22,9 @@ const (
 	// askTimeout bounds one question: a pod of the same cluster answers in
 	// milliseconds, and a silent one must not keep the others waiting.
 	askTimeout = time.Second
+	// askBuffer holds a question, or the head of an answer, in bytes. Go's own 4 KiB,
+	// twice for each connection, would be most of the garbage of a formation.
+	askBuffer = 512
 	// maxAsking bounds how many pods are asked at the same time.
 	maxAsking = 64
 	// maxCloud bounds what is read of H2O's word about a cloud, in bytes: a node
@@ -43,8 +46,11 @@ func newAsker() *asker {
 	dialer := &net.Dialer{Timeout: askTimeout}
 	return &asker{
 		client: &http.Client{
-			Timeout:       askTimeout,
-			Transport:     &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true},
+			Timeout: askTimeout,
+			Transport: &http.Transport{
+				DialContext: dialer.DialContext, DisableKeepAlives: true,
+				ReadBufferSize: askBuffer, WriteBufferSize: askBuffer,
+			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		dialer: dialer,

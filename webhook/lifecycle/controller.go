@@ -38,10 +38,22 @@ type Options struct {
 // follows the managed clusters and not the size of the Kubernetes cluster.
 func CacheByObject() map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
-		&appsv1.StatefulSet{}: {Label: labels.SelectorFromSet(labels.Set{inject.LabelCluster: inject.LabelClusterValue})},
+		&appsv1.StatefulSet{}: {Label: labels.SelectorFromSet(labels.Set{inject.LabelCluster: inject.LabelClusterValue}), Transform: stripSet},
 		&corev1.Service{}:     {Label: labels.SelectorFromSet(labels.Set{inject.LabelManagedBy: inject.ManagedBy})},
 		&corev1.Pod{}:         {Label: labelled(inject.LabelClusterName), Transform: stripPod},
 	}
+}
+
+// stripSet empties of a StatefulSet in the cache what can be large and is never
+// looked at. The annotation itself stays: a patch is made from what is there.
+func stripSet(object any) (any, error) {
+	if set, ok := object.(*appsv1.StatefulSet); ok {
+		set.ManagedFields = nil
+		if _, has := set.Annotations[corev1.LastAppliedConfigAnnotation]; has {
+			set.Annotations[corev1.LastAppliedConfigAnnotation] = ""
+		}
+	}
+	return object, nil
 }
 
 // labelled selects what has a label of whatever value.
@@ -51,6 +63,33 @@ func labelled(name string) labels.Selector {
 		panic(err) // the name is a constant
 	}
 	return labels.NewSelector().Add(*has)
+}
+
+// indexController finds Services and pods by the name of the StatefulSet that
+// controls them, so that what a look costs does not follow how many there are.
+const indexController = "controller"
+
+// controlledByName selects by indexController.
+func controlledByName(name string) client.MatchingFields {
+	return client.MatchingFields{indexController: name}
+}
+
+// controllerName names the StatefulSet that controls an object, if one does.
+func controllerName(object client.Object) []string {
+	owner := metav1.GetControllerOf(object)
+	if owner == nil || owner.Kind != statefulSetKind.Kind {
+		return nil
+	}
+	return []string{owner.Name}
+}
+
+func indexControllers(ctx context.Context, indexer client.FieldIndexer) error {
+	for _, object := range []client.Object{&corev1.Service{}, &corev1.Pod{}} {
+		if err := indexer.IndexField(ctx, object, indexController, controllerName); err != nil {
+			return fmt.Errorf("cannot index by controller: %w", err)
+		}
+	}
+	return nil
 }
 
 // reconciler brings one StatefulSet and its Services in line.
@@ -69,7 +108,10 @@ type reconciler struct {
 
 // SetupWithManager adds the reconcilers to a manager, whose cache must hold what
 // CacheByObject says. They run on the elected leader only.
-func SetupWithManager(mgr ctrl.Manager, options Options) error {
+func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	if err := indexControllers(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	remembered := newMemory()
 	r := &reconciler{
 		client:   mgr.GetClient(),
@@ -97,11 +139,11 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 // ownerOf maps a Service of ours, or a pod, to the StatefulSet that controls it.
 // The set need not be managed any more: then the Service has to go.
 func ownerOf(_ context.Context, object client.Object) []reconcile.Request {
-	owner := metav1.GetControllerOf(object)
-	if owner == nil || owner.Kind != statefulSetKind.Kind {
-		return nil
+	var requests []reconcile.Request
+	for _, name := range controllerName(object) {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Namespace: object.GetNamespace(), Name: name}})
 	}
-	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: object.GetNamespace(), Name: owner.Name}}}
+	return requests
 }
 
 var statefulSetKind = appsv1.SchemeGroupVersion.WithKind("StatefulSet")

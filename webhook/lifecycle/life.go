@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -80,7 +81,8 @@ func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced
 	}
 	known := r.memory.of(set)
 	now := time.Now()
-	if known.watch.Last.IsZero() || !known.ask.IsZero() && !now.Before(known.ask) {
+	first := known.watch.Last.IsZero()
+	if first || !known.ask.IsZero() && !now.Before(known.ask) {
 		_, port := inject.Node(set)
 		answers := r.asker.all(ctx, pods, port)
 		if life.Read(set).Generation == nil {
@@ -94,6 +96,10 @@ func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced
 	decision := life.Decide(life.Input{Now: now, Set: facts, Pods: pods, Watch: known.watch, Status: life.Read(set), FenceUp: up, Limits: r.limits})
 	if decision.Ask > 0 {
 		due := known.watch.Last.Add(decision.Ask)
+		if first && decision.Status.Phase == life.PhaseFormed {
+			// After a start all clusters are asked at once; from then on spread out.
+			due = known.watch.Last.Add(wait.Jitter(decision.Ask, 1))
+		}
 		known.ask = due
 		decision.Again = sooner(decision.Again, max(time.Millisecond, due.Sub(now)))
 	}

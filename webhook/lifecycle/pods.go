@@ -26,19 +26,44 @@ func stripPod(object any) (any, error) {
 	if !ok {
 		return object, nil
 	}
-	meta := metav1.ObjectMeta{
-		Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
-		CreationTimestamp: pod.CreationTimestamp, DeletionTimestamp: pod.DeletionTimestamp,
-		OwnerReferences: pod.OwnerReferences, Labels: map[string]string{},
+	stripped := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+			CreationTimestamp: pod.CreationTimestamp, DeletionTimestamp: pod.DeletionTimestamp,
+			OwnerReferences: pod.OwnerReferences, Labels: map[string]string{},
+		},
+		Spec:   corev1.PodSpec{NodeName: pod.Spec.NodeName},
+		Status: corev1.PodStatus{Phase: pod.Status.Phase, Message: pod.Status.Message, Reason: pod.Status.Reason, PodIP: pod.Status.PodIP},
 	}
 	for _, name := range []string{inject.LabelClusterName, appsv1.ControllerRevisionHashLabelKey} {
 		if value, has := pod.Labels[name]; has {
-			meta.Labels[name] = value
+			stripped.Labels[name] = value
 		}
 	}
-	status := pod.Status
-	status.InitContainerStatuses, status.EphemeralContainerStatuses = nil, nil
-	return &corev1.Pod{ObjectMeta: meta, Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName}, Status: status}, nil
+	stripped.Status.Conditions = stripConditions(pod.Status.Conditions)
+	stripped.Status.ContainerStatuses = make([]corev1.ContainerStatus, 0, len(pod.Status.ContainerStatuses))
+	for i := range pod.Status.ContainerStatuses {
+		c := &pod.Status.ContainerStatuses[i]
+		stripped.Status.ContainerStatuses = append(stripped.Status.ContainerStatuses, corev1.ContainerStatus{
+			Name: c.Name, RestartCount: c.RestartCount, State: c.State, LastTerminationState: c.LastTerminationState,
+		})
+	}
+	return stripped, nil
+}
+
+// stripConditions keeps what says that a pod is ready, or why it has no node.
+func stripConditions(all []corev1.PodCondition) []corev1.PodCondition {
+	var kept []corev1.PodCondition
+	for i := range all {
+		c := &all[i]
+		if ready := c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue; ready {
+			kept = append(kept, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
+		}
+		if waits := c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse; waits {
+			kept = append(kept, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: c.Message})
+		}
+	}
+	return kept
 }
 
 // pods gives all pods that a set controls. The cache holds labelled ones; those
@@ -47,7 +72,8 @@ func stripPod(object any) (any, error) {
 func (r *reconciler) pods(ctx context.Context, set *appsv1.StatefulSet) ([]life.Pod, error) {
 	container, _ := inject.Node(set)
 	var list corev1.PodList
-	if err := r.client.List(ctx, &list, client.InNamespace(set.Namespace), client.MatchingLabels{inject.LabelClusterName: inject.ClusterName(set)}); err != nil {
+	// They are only read, so they need not be copied.
+	if err := r.client.List(ctx, &list, client.InNamespace(set.Namespace), controlledByName(set.Name), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("cannot list pods: %w", err)
 	}
 	pods := controlled(list.Items, set, container)

@@ -216,15 +216,9 @@ func (r *reconciler) release(ctx context.Context, key client.ObjectKey) error {
 
 // controlledBy lists our Services that a StatefulSet of a name controls.
 func (r *reconciler) controlledBy(ctx context.Context, namespace, name string) ([]corev1.Service, error) {
-	var all corev1.ServiceList
-	if err := r.client.List(ctx, &all, client.InNamespace(namespace)); err != nil {
+	var made corev1.ServiceList
+	if err := r.client.List(ctx, &made, client.InNamespace(namespace), controlledByName(name)); err != nil {
 		return nil, fmt.Errorf("cannot list services: %w", err)
 	}
-	var made []corev1.Service
-	for _, service := range all.Items {
-		if owner := metav1.GetControllerOf(&service); owner != nil && owner.Kind == statefulSetKind.Kind && owner.Name == name {
-			made = append(made, service)
-		}
-	}
-	return made, nil
+	return made.Items, nil
 }

@@ -1,0 +1,67 @@
+package lifecycle
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/h2o-webhook/h2o-webhook/webhook/inject"
+	"github.com/h2o-webhook/h2o-webhook/webhook/life"
+)
+
+// TestStripPod proves that a pod in the cache says to package life all that the
+// whole pod says.
+func TestStripPod(t *testing.T) {
+	at := metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	ended := &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", StartedAt: at}
+	for name, status := range map[string]corev1.PodStatus{
+		"no status yet": {},
+		"it runs and is ready": {
+			Phase: corev1.PodRunning, PodIP: "10.0.0.1",
+			Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+			ContainerStatuses: []corev1.ContainerStatus{
+				{Name: "sidecar", RestartCount: 7},
+				{Name: "h2o", RestartCount: 2, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}}, LastTerminationState: corev1.ContainerState{Terminated: ended}},
+			},
+		},
+		"it is not ready":   {Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, Message: "not"}}},
+		"it has no node":    {Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/3 nodes are available"}}},
+		"its image is none": {ContainerStatuses: []corev1.ContainerStatus{{Name: "h2o", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "no such image"}}}}},
+		"it ended":          {Phase: corev1.PodFailed, Reason: "Evicted", Message: "the node was low on memory", ContainerStatuses: []corev1.ContainerStatus{{Name: "h2o", State: corev1.ContainerState{Terminated: ended}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{
+					Name: "h2o-0", Namespace: "a", UID: "u", CreationTimestamp: at, DeletionTimestamp: &at,
+					Labels: map[string]string{inject.LabelClusterName: "h2o", appsv1.ControllerRevisionHashLabelKey: "h2o-1", "app": "h2o"},
+				},
+				Spec:   corev1.PodSpec{NodeName: "node-1"},
+				Status: status,
+			}
+			whole := life.PodFrom(pod, "h2o", inject.LabelClusterName)
+			stripped, err := stripPod(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(whole, life.PodFrom(stripped.(*corev1.Pod), "h2o", inject.LabelClusterName)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestStripSet proves that an annotation that is emptied in the cache is still
+// there: a patch that took the set for one without would remove it.
+func TestStripSet(t *testing.T) {
+	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "{}"}}}
+	if _, err := stripSet(set); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{corev1.LastAppliedConfigAnnotation: ""}, set.Annotations); diff != "" {
+		t.Error(diff)
+	}
+}
