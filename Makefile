@@ -7,6 +7,10 @@ GO      ?= go
 ONCE    ?=
 NODES   ?= 1
 FUZZTIME ?= 1m
+# Of make soak; a seed repeats the causes of an earlier run.
+SOAK_RESTARTS ?= 300
+SOAK_CLUSTERS ?= 20
+SOAK_SEED     ?= 0
 # The modules of this repository that hold code of ours.
 MODULES := . e2e/cluster
 # Go's cache of test results does not see the programs that API tests build.
@@ -70,6 +74,15 @@ test-cluster: ## Prove the cluster with nodes itself (Linux, root, minutes)
 .PHONY: e2e
 e2e: ## Prove it with real H2O on a real cluster: one of its own (Linux, root), or what KUBECONFIG names
 	$(GO) test $(FRESH) -timeout 40m -tags h2o -v ./e2e/h2o
+
+.PHONY: soak
+soak: ## Restart 20 clusters of stand-ins for H2O 300 times, by random causes (Linux, root; SOAK_RESTARTS, SOAK_CLUSTERS, SOAK_SEED)
+	@mkdir -p bin; $(GO) build -o bin/soak ./e2e/soak
+	@exec bin/soak -restarts $(SOAK_RESTARTS) -clusters $(SOAK_CLUSTERS) -seed $(SOAK_SEED)
+
+.PHONY: soak-short
+soak-short: ## The same with 6 clusters and 30 restarts, as CI does
+	@$(MAKE) --no-print-directory soak SOAK_RESTARTS=30 SOAK_CLUSTERS=6
 
 .PHONY: race
 race: ## Unit tests under the race detector (needs a C compiler)

@@ -6,14 +6,24 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 )
 
 // image is a container image of one static program.
 type image struct{ name, program string }
+
+// runImage writes an image of a program of somebody else's.
+func runImage(args []string) error {
+	if len(args) != 3 {
+		return usageError{errors.New("image needs a name, a static program and the file to write")}
+	}
+	return image{args[0], args[1]}.write(args[2], filepath.Base(args[1]))
+}
 
 // write makes a file of docker-archive format that holds the image: one layer,
 // one program at /NAME, which is its entrypoint.

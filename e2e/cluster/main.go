@@ -21,6 +21,7 @@ const usage = `A real Kubernetes, compiled from Go modules.
 
   cluster build [-nodes] [PART ...]   build what is missing into the cache folder
   cluster up [flags]                  start a control plane and keep it until Ctrl-C
+  cluster image NAME PROGRAM FILE     write an image of one static program, for load
   cluster versions                    print what is built
 
 Flags of up:
@@ -88,6 +89,8 @@ func run(ctx context.Context, args []string) error {
 		return runUp(ctx, rest)
 	case "down", "exec", "link", "load", "status":
 		return runNodesCommand(ctx, command, rest)
+	case "image":
+		return runImage(rest)
 	case "versions":
 		return printVersions(os.Stdout)
 	case "help", "-h", "-help", "--help":

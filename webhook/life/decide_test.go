@@ -2,6 +2,7 @@ package life_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -254,6 +255,11 @@ func TestRestart(t *testing.T) {
 	if d = s.decide(); len(d.Events) != 0 {
 		t.Errorf("want it said once, got %v", d.Events)
 	}
+	slices.Reverse(s.Pods)
+	if d = s.decide(); len(d.Events) != 0 {
+		t.Errorf("want the order of the pods to change nothing, got %v", d.Events)
+	}
+	slices.Reverse(s.Pods)
 	for i := range 2 {
 		s.Pods[i] = pod(i, "one")
 		s.replace(i)
@@ -299,6 +305,38 @@ func TestWaitsForDNS(t *testing.T) {
 	s.Set.Revision, s.Set.Fenced = "two", false
 	if d = s.decide(); len(d.Delete) != 3 || !strings.Contains(d.Status.Message, "somebody else's") {
 		t.Errorf("want no wait where there is no fence, got %+v", d)
+	}
+}
+
+// TestReplacedWhileWaitingForDNS proves that a node which came while old addresses
+// were still in DNS caches, and may have found them there, goes too.
+func TestReplacedWhileWaitingForDNS(t *testing.T) {
+	for name, test := range map[string]struct {
+		comes time.Duration // after the restart was begun
+		want  int           // pods that are deleted
+	}{
+		"it comes at once and asks while they are": {time.Second, 3},
+		"it comes late and asks when they are not": {limits.DNSTTL - time.Second, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := forming()
+			s.says("looking", "looking", "looking")
+			s.delete(2)
+			if d := s.decide(); d.Began != life.CauseReplaced || len(d.Delete) != 0 {
+				t.Fatalf("want a restart that waits, got %+v", d)
+			}
+			s.Now = s.Now.Add(test.comes)
+			s.replace(2)
+			if d := s.decide(); len(d.Delete) != 0 {
+				t.Fatalf("want it to wait still, got %+v", d)
+			}
+			s.Now = s.Now.Add(limits.DNSTTL - test.comes)
+			s.decide()
+			s.Now = s.Now.Add(5 * time.Second) // it takes signals by now
+			if d := s.decide(); len(d.Delete) != test.want {
+				t.Errorf("want %d pods deleted, got %+v", test.want, d.Delete)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package life
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -196,6 +197,8 @@ func (d *decider) reportHeld(left []Pod) {
 	if len(held) == 0 {
 		return
 	}
+	// Pods come in no order, and what is said must not change with it.
+	slices.SortFunc(held, func(a, b Pod) int { return strings.Compare(a.Name, b.Name) })
 	s := &d.out.Status
 	message := fmt.Sprintf("waiting for %s to end: its machine may be down, and new nodes must not meet it. When the machine is back or its node object is deleted the restart goes on; if it is surely dead: kubectl delete pod --force %s",
 		held[0].where(), held[0].Name)

@@ -1,0 +1,260 @@
+//go:build h2o
+
+package h2o
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/h2o-webhook/h2o-webhook/e2e/h2otest"
+)
+
+// program is real H2O or the stand-in, in a set that is nobody's but the user's:
+// it carries no label of ours.
+type program struct {
+	name, container string
+	slow            string // a preStop hook that makes the third pod slow to end
+	ask             kubernetes.Interface
+}
+
+const comparedManifest = `apiVersion: v1
+kind: Service
+metadata: {name: nodes}
+spec:
+  clusterIP: None
+  publishNotReadyAddresses: true
+  selector: {app: nodes}
+  ports: [{port: 54321}]
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: nodes}
+spec:
+  serviceName: nodes
+  replicas: 3
+  podManagementPolicy: Parallel
+  updateStrategy: {type: OnDelete}
+  selector: {matchLabels: {app: nodes}}
+  template:
+    metadata: {labels: {app: nodes}}
+    spec:
+      terminationGracePeriodSeconds: 60
+      containers:
+      - name: h2o
+%[1]s
+        lifecycle: {preStop: {exec: {command: %[2]s}}}
+        env:
+        - {name: H2O_KUBERNETES_SERVICE_DNS, value: nodes.%[3]s.svc.%[4]s}
+        - {name: H2O_NODE_EXPECTED_COUNT, value: "3"}
+        - {name: H2O_NODE_LOOKUP_TIMEOUT, value: "180"}
+        - {name: H2O_KUBERNETES_API_PORT, value: "8081"}
+        - {name: JAVA_TOOL_OPTIONS, value: -Dai.h2o.name=compared}
+`
+
+// Bounds of the comparison.
+const (
+	comparedLimit = 6 * time.Minute
+	// comparedPatience is for one answer: H2O takes questions before it answers any.
+	comparedPatience = 5 * time.Second
+	// steadyFor is how long answers must stay as they are to be final: longer than
+	// nodes need to agree on a cloud.
+	steadyFor = 20 * time.Second
+)
+
+// state is what can be seen of one node.
+type state struct {
+	Answer, Size int
+	Open         bool
+}
+
+func (s state) String() string {
+	return fmt.Sprintf("%d, 54321 open %t, cloud of %d", s.Answer, s.Open, s.Size)
+}
+
+// observed is what was seen in one scenario: what a node said first of all, and
+// what all said in the end, in no order.
+type observed struct {
+	First []state
+	Final []state
+}
+
+// TestStandin proves that the stand-in does what H2O does where the soak relies
+// on it: the same is done to both, and the same must be seen.
+func TestStandin(t *testing.T) {
+	if err := cluster.LoadStandin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ask, err := kubernetes.NewForConfig(cluster.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	real := program{
+		"h2o", "        image: h2o:3.46.0.12\n        resources: {requests: {cpu: 20m, memory: 768Mi}}",
+		`[sh, -c, "case $HOSTNAME in *-2) sleep 40;; esac"]`, ask,
+	}
+	standin := program{"standin", "        image: " + h2otest.ImageStandin, `[/standin, slow, "40", "-2"]`, ask}
+	for name, scenario := range map[string]func(*compared){
+		"a cluster forms": (*compared).form,
+		"three pods are deleted and one is slow to end": func(c *compared) {
+			c.form()
+			c.Kubectl("delete", "pods", "--all", "--wait=false")
+		},
+		"a follower is replaced": func(c *compared) {
+			c.form()
+			c.Kubectl("delete", "pod", c.follower(), "--wait=false")
+		},
+		"a follower's container restarts in place": func(c *compared) {
+			c.form()
+			c.kill(c.follower())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := map[string]observed{}
+			for _, p := range []program{standin, real} {
+				t.Run(p.name, func(t *testing.T) {
+					c := &compared{Test: cluster.Test(t), program: p, first: map[string]state{}}
+					scenario(c)
+					seen[p.name] = c.end()
+					t.Logf("%+v", seen[p.name])
+				})
+			}
+			if diff := cmp.Diff(seen["h2o"], seen["standin"]); diff != "" {
+				t.Errorf("H2O (-), the stand-in (+):\n%s", diff)
+			}
+		})
+	}
+}
+
+// compared is one run of a scenario.
+type compared struct {
+	*h2otest.Test
+	program program
+	first   map[string]state // by the run of a container
+	last    map[string]state // by pod
+}
+
+// form makes the set and waits for its cloud.
+func (c *compared) form() {
+	domain, err := c.Space.ClusterDomain(c.Context())
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.Apply(fmt.Sprintf(comparedManifest, c.program.container, c.program.slow, c.Space.Namespace, domain))
+	c.Eventually("a cloud of three", comparedLimit, func(ctx context.Context) error {
+		c.look(ctx)
+		for _, s := range c.last {
+			if s.Size == 3 && len(c.last) == 3 {
+				return nil
+			}
+		}
+		return fmt.Errorf("%v", c.last)
+	})
+}
+
+// end looks until nothing changes any more.
+func (c *compared) end() observed {
+	var before map[string]state
+	since := time.Now()
+	c.Eventually("an end", comparedLimit, func(ctx context.Context) error {
+		c.look(ctx)
+		going := slices.ContainsFunc(c.Pods("nodes"), func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+		if going || len(c.last) != 3 || !cmp.Equal(before, c.last) || slices.ContainsFunc(values(c.last), func(s state) bool { return !s.Open }) {
+			before, since = c.last, time.Now()
+		}
+		if time.Since(since) < steadyFor {
+			return fmt.Errorf("not steady: %v", c.last)
+		}
+		return nil
+	})
+	return observed{slices.Compact(values(c.first)), values(c.last)}
+}
+
+// look asks all nodes once.
+func (c *compared) look(ctx context.Context) {
+	c.last = map[string]state{}
+	for _, pod := range c.Pods("nodes") {
+		if pod.Status.PodIP == "" {
+			continue
+		}
+		answer, _, _ := c.get(ctx, pod.Name, h2otest.PortProbe, "kubernetes/isLeaderNode")
+		if answer != http.StatusOK && answer != http.StatusNotFound {
+			continue // the API server's own word
+		}
+		_, body, refused := c.get(ctx, pod.Name, h2otest.PortREST, "3/Cloud")
+		var cloud h2otest.Cloud
+		if answer == http.StatusOK && json.Unmarshal(body, &cloud) != nil {
+			cloud.Size = 0 // it is not ready to answer
+		}
+		s := state{Answer: answer, Open: !refused, Size: cloud.Size}
+		c.last[pod.Name] = s
+		run := string(pod.UID)
+		if len(pod.Status.ContainerStatuses) > 0 {
+			run += pod.Status.ContainerStatuses[0].ContainerID
+		}
+		if _, known := c.first[run]; !known {
+			c.first[run] = s
+		}
+	}
+}
+
+// get asks a pod through the API server, and says whether nobody listens on its port.
+func (c *compared) get(ctx context.Context, pod string, port int, path string) (status int, body []byte, refused bool) {
+	ctx, cancel := context.WithTimeout(ctx, comparedPatience)
+	defer cancel()
+	result := c.program.ask.CoreV1().RESTClient().Get().Namespace(c.Space.Namespace).Resource("pods").SubResource("proxy").
+		Name(fmt.Sprintf("%s:%d", pod, port)).Suffix(path).Do(ctx)
+	body, err := result.StatusCode(&status).Raw()
+	return status, body, err != nil && strings.Contains(string(body)+err.Error(), "connection refused")
+}
+
+// follower names a pod that does not lead, other than the slow one.
+func (c *compared) follower() string {
+	for name, s := range c.last {
+		if s.Answer == http.StatusNotFound && !strings.HasSuffix(name, "-2") {
+			return name
+		}
+	}
+	c.Fatalf("nobody follows: %v", c.last)
+	return ""
+}
+
+// kill ends the process of a pod from inside, and waits until it runs anew.
+func (c *compared) kill(pod string) {
+	if c.program.name == "h2o" {
+		c.Kubectl("exec", pod, "--", "sh", "-c", "kill 1")
+	} else {
+		err := c.program.ask.CoreV1().RESTClient().Post().Namespace(c.Space.Namespace).Resource("pods").SubResource("proxy").
+			Name(fmt.Sprintf("%s:%d", pod, h2otest.PortProbe)).Suffix("standin/die").Do(c.Context()).Error()
+		if err != nil {
+			c.Fatal(err)
+		}
+	}
+	c.Eventually("a restart in place", comparedLimit, func(ctx context.Context) error {
+		found, err := c.program.ask.CoreV1().Pods(c.Space.Namespace).Get(ctx, pod, metav1.GetOptions{})
+		if err == nil && (len(found.Status.ContainerStatuses) == 0 || found.Status.ContainerStatuses[0].RestartCount == 0) {
+			err = fmt.Errorf("%s was not restarted", pod)
+		}
+		return err
+	})
+}
+
+// values are in an order of their own.
+func values(states map[string]state) []state {
+	var all []state
+	for _, s := range states {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b state) int { return strings.Compare(a.String(), b.String()) })
+	return all
+}
