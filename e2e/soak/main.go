@@ -106,13 +106,13 @@ func soak(ctx context.Context, space *h2otest.Space, p plan) (*score, error) {
 	var all sync.WaitGroup
 	problems := make(chan error, p.clusters)
 	for i := range p.clusters {
-		t := &target{space: space, ask: w.client, seen: w.cluster(fmt.Sprintf("h2o-%02d", i)), score: s, plan: p, random: rand.New(rand.NewPCG(p.seed, uint64(i)))} //nolint:gosec // to be repeated
+		t := &target{space: space, ask: w.client, seen: w.cluster(fmt.Sprintf("h2o-%02d", i)), score: s, plan: p, random: rand.New(rand.NewPCG(p.seed, uint64(i)))}
 		all.Go(func() { problems <- t.run(ctx) })
 	}
 	background, stop := context.WithCancel(ctx)
 	defer stop()
 	if !p.quiet {
-		go faults(background, space, rand.New(rand.NewPCG(p.seed, 1<<32))) //nolint:gosec // to be repeated
+		go faults(background, space, rand.New(rand.NewPCG(p.seed, 1<<32)))
 	}
 	go w.check(background)
 	go s.show(background, w)

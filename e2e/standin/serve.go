@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -41,14 +42,10 @@ type Report struct {
 func (n *node) report() Report {
 	n.lock.Lock()
 	defer n.lock.Unlock()
-	r := Report{
+	return Report{
 		Host: n.host, Address: n.address, Started: n.started, Revision: n.settings.revision, Expected: n.settings.count,
-		Seen: map[string]time.Time{}, Ended: n.ended, Cloud: slices.Clone(n.cloud), Common: n.common, Since: n.since,
+		Seen: maps.Clone(n.seen), Ended: n.ended, Cloud: slices.Clone(n.cloud), Common: n.common, Since: n.since,
 	}
-	for address, at := range n.seen {
-		r.Seen[address] = at
-	}
-	return r
 }
 
 // serveProbe answers the leader probe from before the lookup on, and the checker.
