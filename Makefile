@@ -7,6 +7,7 @@ GO      ?= go
 ONCE    ?=
 NODES   ?= 1
 FUZZTIME ?= 1m
+RUN     ?=
 # The modules of this repository that hold code of ours.
 MODULES := . e2e/cluster
 # Go's cache of test results does not see the programs that API tests build.
@@ -68,8 +69,9 @@ test-cluster: ## Prove the cluster with nodes itself (Linux, root, minutes)
 	cd e2e/cluster && $(GO) test -count 1 -timeout 20m -tags nodes -v ./proof
 
 .PHONY: e2e
-e2e: ## Prove it with real H2O on a real cluster: one of its own (Linux, root), or what KUBECONFIG names
-	$(GO) test $(FRESH) -timeout 40m -tags h2o -v ./e2e/h2o
+e2e: ## Prove it with real H2O on a real cluster: one of its own (Linux, root), or what KUBECONFIG names (RUN=TestPlain)
+	@test -n "$$KUBECONFIG" || $(MAKE) --no-print-directory cluster-build
+	$(GO) test $(FRESH) -timeout 40m -parallel 2 -tags h2o -v ./e2e/h2o $(if $(RUN),-run '$(RUN)')
 
 .PHONY: race
 race: ## Unit tests under the race detector (needs a C compiler)
