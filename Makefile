@@ -11,6 +11,7 @@ FUZZTIME ?= 1m
 SOAK_RESTARTS ?= 300
 SOAK_CLUSTERS ?= 20
 SOAK_SEED     ?= 0
+RUN     ?=
 # The modules of this repository that hold code of ours.
 MODULES := . e2e/cluster
 # Go's cache of test results does not see the programs that API tests build.
@@ -72,8 +73,9 @@ test-cluster: ## Prove the cluster with nodes itself (Linux, root, minutes)
 	cd e2e/cluster && $(GO) test -count 1 -timeout 20m -tags nodes -v ./proof
 
 .PHONY: e2e
-e2e: ## Prove it with real H2O on a real cluster: one of its own (Linux, root), or what KUBECONFIG names
-	$(GO) test $(FRESH) -timeout 40m -tags h2o -v ./e2e/h2o
+e2e: ## Prove it with real H2O on a real cluster: one of its own (Linux, root), or what KUBECONFIG names (RUN=TestPlain)
+	@test -n "$$KUBECONFIG" || $(MAKE) --no-print-directory cluster-build
+	$(GO) test $(FRESH) -timeout 40m -parallel 2 -tags h2o -v ./e2e/h2o $(if $(RUN),-run '$(RUN)')
 
 .PHONY: soak
 soak: ## Restart 20 clusters of stand-ins for H2O 300 times, by random causes (Linux, root; SOAK_RESTARTS, SOAK_CLUSTERS, SOAK_SEED)
@@ -81,7 +83,7 @@ soak: ## Restart 20 clusters of stand-ins for H2O 300 times, by random causes (L
 	@exec bin/soak -restarts $(SOAK_RESTARTS) -clusters $(SOAK_CLUSTERS) -seed $(SOAK_SEED)
 
 .PHONY: soak-short
-soak-short: ## The same with 6 clusters and 30 restarts, as CI does
+soak-short: ## The same with 6 clusters and 30 restarts
 	@$(MAKE) --no-print-directory soak SOAK_RESTARTS=30 SOAK_CLUSTERS=6
 
 .PHONY: race

@@ -171,11 +171,16 @@ func warnedOf(e *h2otest.Test, warnings []string, text string) {
 	}
 }
 
-// read reads what a script printed as JSON in its last line.
+// read reads the line of JSON that a script printed among others.
 func read(e *h2otest.Test, output string, into any) {
 	e.Helper()
-	lines := strings.Split(strings.TrimSpace(output), "\n")
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), into); err != nil {
-		e.Fatalf("cannot read the end of what the script printed: %v\n%s", err, output)
+	for line := range strings.Lines(output) {
+		if strings.HasPrefix(line, "{") {
+			if err := json.Unmarshal([]byte(line), into); err != nil {
+				e.Fatalf("cannot read what the script printed: %v\n%s", err, output)
+			}
+			return
+		}
 	}
+	e.Fatalf("the script printed no JSON:\n%s", output)
 }

@@ -43,7 +43,7 @@ func usesIt(e *h2otest.Test, set string) {
 	}
 	read(e, output, &did)
 	e.Logf("a client uploaded %d bytes, and the frame's rows are %v", did.Bytes, did.Nodes)
-	if did.Bytes < 4<<20 || did.Predictions != did.Rows {
+	if did.Bytes < 12<<20 || did.Predictions != did.Rows {
 		e.Errorf("want some MB loaded and a prediction for each row, got %+v", did)
 	}
 	// What the script has to learn has little noise in it.

@@ -1,4 +1,4 @@
-"""What a user does with a cluster: load a data set, train, predict. The last
+"""What a user does with a cluster: load a data set, train, predict. One
 line says what came of it, as JSON."""
 import json
 import os
@@ -8,7 +8,8 @@ import sys
 import h2o
 from h2o.estimators import H2OGeneralizedLinearEstimator, H2OGradientBoostingEstimator
 
-ROWS = 120_000
+# H2O keeps what is uploaded in pieces of 4 MiB, one after another on each node.
+ROWS = 300_000
 PATH = "/tmp/data.csv"
 
 random.seed(1)
