@@ -401,7 +401,7 @@ func TestGridSearchGoesOn(t *testing.T) {
 	s := formed()
 	s.Set.Recovery = "/recovery/science-demo"
 	s.delete(0)
-	if d := s.decide(); !strings.Contains(d.Events[0].Note, "goes on from /recovery/science-demo") {
+	if d := s.decide(); !strings.Contains(d.Events[0].Note, "goes on from /recovery/science-demo when a cluster of the same size has formed") {
 		t.Errorf("got %v", d.Events)
 	}
 	for i := range s.Pods {
@@ -409,7 +409,7 @@ func TestGridSearchGoesOn(t *testing.T) {
 		s.replace(i)
 	}
 	s.says("leader", "follower", "follower")
-	if d := s.decide(); len(d.Events) == 0 || !strings.Contains(d.Events[0].Note, "goes on by itself from /recovery") {
+	if d := s.decide(); len(d.Events) == 0 || !strings.Contains(d.Events[0].Note, "goes on by itself from /recovery/science-demo if it began in a cluster of 3") {
 		t.Errorf("got %v", d.Events)
 	}
 }

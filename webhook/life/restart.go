@@ -156,7 +156,7 @@ func (d *decider) restartNote() string {
 	if d.Set.Recovery == "" {
 		return note + ". What is in its memory is lost"
 	}
-	return note + fmt.Sprintf(". A grid search that is running goes on from %s when it has formed again; all else in its memory is lost", d.Set.Recovery)
+	return note + fmt.Sprintf(". A grid search that is running goes on from %s when a cluster of the same size has formed; all else in its memory is lost", d.Set.Recovery)
 }
 
 func (g *Generation) clone() *Generation {
