@@ -397,6 +397,34 @@ func TestStopAndStart(t *testing.T) {
 	}
 }
 
+// TestStartsFromZero proves that pods which a set scaled up from zero made before
+// its template counted them are made anew, and that this is no restart.
+func TestStartsFromZero(t *testing.T) {
+	s := formed()
+	s.Set.Replicas = 0
+	s.decide()
+	s.Pods = nil
+	s.decide()
+	s.Set.Replicas, s.Set.Settled = 3, false
+	for i := range 3 {
+		s.Pods = append(s.Pods, pod(i, "none"))
+		s.Pods[i].Running, s.Pods[i].Started = false, time.Time{}
+	}
+	s.decide()
+	s.Set.Settled, s.Set.Revision = true, "three"
+	d := s.decide()
+	if len(d.Delete) != 3 || d.Status.Restarts != 0 || d.Began != "" || !strings.Contains(d.Status.Message, "made anew") || strings.Contains(d.Status.Message, "lost") {
+		t.Fatalf("want the pods deleted and no restart counted, got %+v", d)
+	}
+	for i := range 3 {
+		s.Pods[i] = pod(i, "three")
+	}
+	s.says("leader", "follower", "follower")
+	if d = s.decide(); d.Status.Phase != life.PhaseFormed || d.Status.Restarts != 0 {
+		t.Errorf("want it formed, got %+v", d.Status)
+	}
+}
+
 func TestGridSearchGoesOn(t *testing.T) {
 	s := formed()
 	s.Set.Recovery = "/recovery/science-demo"
