@@ -73,6 +73,10 @@ e2e: ## Prove it with real H2O on a real cluster: one of its own (Linux, root), 
 	@test -n "$$KUBECONFIG" || $(MAKE) --no-print-directory cluster-build
 	$(GO) test $(FRESH) -timeout 40m -parallel 2 -tags h2o -v ./e2e/h2o $(if $(RUN),-run '$(RUN)')
 
+.PHONY: e2e-life
+e2e-life: cluster-build ## Prove the life of clusters in its long form (ROUNDS=10: so often each cause; NODES=2: lost nodes too)
+	LONG=1 $(GO) test $(FRESH) -timeout 180m -parallel 2 -tags h2o -v ./e2e/h2o -run '$(or $(RUN),TestLife)'
+
 .PHONY: race
 race: ## Unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./certs/... ./cmd/... ./config/... ./internal/... ./webhook/...
