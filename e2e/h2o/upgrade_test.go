@@ -53,7 +53,7 @@ func TestLifeUpgrade(t *testing.T) {
 	l.train()
 	before := l.standing()
 	l.webhookArgs("--cluster-domain=elsewhere.example", "--dns-ttl=7s", "--restart-backoff=1s")
-	l.Cleanup(func() { l.webhookArgs("--dns-ttl=5s") })
+	l.Cleanup(func() { l.webhookArgs(testArgs...) })
 	// Each of these calls the new webhook, which would now write other variables.
 	l.Kubectl("annotate", "statefulset", l.name, "example.org/touched=1")
 	l.Kubectl("label", "statefulset", l.name, "example.org/touched=1")
