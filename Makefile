@@ -86,6 +86,10 @@ soak: ## Restart 20 clusters of stand-ins for H2O 300 times, by random causes (L
 soak-short: ## The same with 6 clusters and 30 restarts
 	@$(MAKE) --no-print-directory soak SOAK_RESTARTS=30 SOAK_CLUSTERS=6
 
+.PHONY: e2e-life
+e2e-life: cluster-build ## Prove the life of clusters in its long form (ROUNDS=10: so often each cause; NODES=2: lost nodes too)
+	LONG=1 $(GO) test $(FRESH) -timeout 180m -parallel 2 -tags h2o -v ./e2e/h2o -run '$(or $(RUN),TestLife)'
+
 .PHONY: race
 race: ## Unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./certs/... ./cmd/... ./config/... ./internal/... ./webhook/...

@@ -17,6 +17,10 @@ import (
 
 var cluster *h2otest.Cluster
 
+// testArgs are the webhook's arguments here: a restart soon after a formation
+// waits for DNS caches, and those of our own cluster keep answers for 5 s.
+var testArgs = []string{"--dns-ttl=5s"}
+
 func TestMain(m *testing.M) {
 	code, err := runAll(m)
 	if err != nil {
@@ -33,6 +37,7 @@ func runAll(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
+	options.Args = append(options.Args, testArgs...)
 	if cluster, err = h2otest.Start(ctx, os.Stderr, options); err != nil {
 		return 1, err
 	}

@@ -15,6 +15,11 @@ kind: Pod
 metadata: {name: client}
 spec:
   terminationGracePeriodSeconds: 0
+  affinity: # some tests lose the second node
+    nodeAffinity:
+      preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        preference: {matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [node-1]}]}
   containers:
   - name: client
     image: h2o-client:dev

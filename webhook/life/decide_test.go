@@ -436,11 +436,39 @@ func TestStopAndStart(t *testing.T) {
 	}
 }
 
+// TestStartsFromZero proves that pods which a set scaled up from zero made before
+// its template counted them are made anew, and that this is no restart.
+func TestStartsFromZero(t *testing.T) {
+	s := formed()
+	s.Set.Replicas = 0
+	s.decide()
+	s.Pods = nil
+	s.decide()
+	s.Set.Replicas, s.Set.Settled = 3, false
+	for i := range 3 {
+		s.Pods = append(s.Pods, pod(i, "none"))
+		s.Pods[i].Running, s.Pods[i].Started = false, time.Time{}
+	}
+	s.decide()
+	s.Set.Settled, s.Set.Revision = true, "three"
+	d := s.decide()
+	if len(d.Delete) != 3 || d.Status.Restarts != 0 || d.Began != "" || !strings.Contains(d.Status.Message, "made anew") || strings.Contains(d.Status.Message, "lost") {
+		t.Fatalf("want the pods deleted and no restart counted, got %+v", d)
+	}
+	for i := range 3 {
+		s.Pods[i] = pod(i, "three")
+	}
+	s.says("leader", "follower", "follower")
+	if d = s.decide(); d.Status.Phase != life.PhaseFormed || d.Status.Restarts != 0 {
+		t.Errorf("want it formed, got %+v", d.Status)
+	}
+}
+
 func TestGridSearchGoesOn(t *testing.T) {
 	s := formed()
 	s.Set.Recovery = "/recovery/science-demo"
 	s.delete(0)
-	if d := s.decide(); !strings.Contains(d.Events[0].Note, "goes on from /recovery/science-demo") {
+	if d := s.decide(); !strings.Contains(d.Events[0].Note, "goes on from /recovery/science-demo when a cluster of the same size has formed") {
 		t.Errorf("got %v", d.Events)
 	}
 	for i := range s.Pods {
@@ -448,7 +476,7 @@ func TestGridSearchGoesOn(t *testing.T) {
 		s.replace(i)
 	}
 	s.says("leader", "follower", "follower")
-	if d := s.decide(); len(d.Events) == 0 || !strings.Contains(d.Events[0].Note, "goes on by itself from /recovery") {
+	if d := s.decide(); len(d.Events) == 0 || !strings.Contains(d.Events[0].Note, "goes on by itself from /recovery/science-demo if it began in a cluster of 3") {
 		t.Errorf("got %v", d.Events)
 	}
 }

@@ -120,15 +120,13 @@ func (d *decider) whole() string {
 	return text
 }
 
-// resumedNote says what becomes of work that a restart interrupted.
+// resumedNote says what becomes of work that a restart interrupted. A cluster of
+// another size than a grid search began in tries to resume it, and does nothing.
 func (d *decider) resumedNote() string {
 	if d.Set.Recovery == "" || d.Status.Phase == PhaseStopped || d.Status.Restarts == 0 {
 		return ""
 	}
-	if d.Status.LastCause == CauseResize {
-		return fmt.Sprintf("; a grid search in %s is not resumed by a cluster of another size: scale back, or start it anew", d.Set.Recovery)
-	}
-	return fmt.Sprintf("; a grid search that was interrupted goes on by itself from %s", d.Set.Recovery)
+	return fmt.Sprintf("; a grid search that was interrupted goes on by itself from %s if it began in a cluster of %d", d.Set.Recovery, d.Set.Replicas)
 }
 
 // followFormed looks after a formed cluster.

@@ -50,13 +50,22 @@ func (d *decider) begin(cause Cause, why string) {
 		s.Streak = 0
 	}
 	s.Restart = &Restart{Cause: cause, Why: why, Since: d.Now, DeleteAfter: d.deleteAfter(), Old: uids(d.Pods)}
-	if cause != CauseStop {
+	s.Restart.Starting = cause == CauseTemplate && d.starting()
+	if cause != CauseStop && !s.Restart.Starting {
 		s.Restarts++
 		s.LastCause, s.LastRestart = cause, d.Now
 	}
-	d.out.Began = cause
+	if !s.Restart.Starting {
+		d.out.Began = cause
+	}
 	s.Generation = nil
 	d.goOn()
+}
+
+// starting says whether no pod has looked for its peers yet since the set was
+// made or scaled up from zero.
+func (d *decider) starting() bool {
+	return d.out.Status.Started.IsZero() && len(these(d.Pods, func(p *Pod) bool { return p.mayAsk(d.Now) })) == 0
 }
 
 // backoff is how long after the last restart the next one may come.
@@ -214,6 +223,9 @@ func (d *decider) restartNote() string {
 	if d.Set.Replicas == 0 {
 		return note + ": its nodes are going"
 	}
+	if d.out.Status.Restart.Starting {
+		return note + " while it started: its pods are made anew"
+	}
 	note += ": the whole cluster is restarted"
 	if !d.Set.Fenced {
 		note += ". Its discovery Service is somebody else's, so new nodes may meet old ones; if they do, it is restarted again"
@@ -221,7 +233,7 @@ func (d *decider) restartNote() string {
 	if d.Set.Recovery == "" {
 		return note + ". What is in its memory is lost"
 	}
-	return note + fmt.Sprintf(". A grid search that is running goes on from %s when it has formed again; all else in its memory is lost", d.Set.Recovery)
+	return note + fmt.Sprintf(". A grid search that is running goes on from %s when a cluster of the same size has formed; all else in its memory is lost", d.Set.Recovery)
 }
 
 func (g *Generation) clone() *Generation {

@@ -149,6 +149,9 @@ type Restart struct {
 	DeleteAfter time.Time `json:"deleteAfter"`
 	// Old are the pods that have to be gone before new ones may meet.
 	Old []types.UID `json:"old"`
+	// Starting: it is none for people, since no old pod has looked for its peers.
+	// A set that is scaled up from zero makes pods before its template counts them.
+	Starting bool `json:"starting,omitempty"`
 }
 
 // Read reads the status of a StatefulSet. One without, or with one that cannot

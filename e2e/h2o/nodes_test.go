@@ -1,0 +1,140 @@
+//go:build h2o
+
+package h2o
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/h2o-webhook/h2o-webhook/webhook/life"
+)
+
+// lostNode is the node that the tests take off the network.
+const lostNode = "node-2"
+
+// nodeLimit is how long Kubernetes may take to give a node up, and we to see it:
+// 50 s, the pods' toleration, and a minute between two looks.
+const nodeLimit = 4 * time.Minute
+
+// quickToGo has Kubernetes delete the pods of a lost node soon.
+func quickToGo(manifest string) string {
+	var tolerations []string
+	for _, taint := range []string{"not-ready", "unreachable"} {
+		tolerations = append(tolerations, "{key: node.kubernetes.io/"+taint+", operator: Exists, effect: NoExecute, tolerationSeconds: 20}")
+	}
+	return strings.Replace(manifest, "      containers:\n", "      tolerations: ["+strings.Join(tolerations, ", ")+"]\n      containers:\n", 1)
+}
+
+// TestLifeNodeLost takes a node off the network with a follower, and with the
+// leader, on it. When it is back, or its node object is deleted, all heals.
+func TestLifeNodeLost(t *testing.T) {
+	needLong(t)
+	if cluster.Shared == "" {
+		t.Skip("nobody's own node is taken off the network")
+	}
+	if err := cluster.Client.Get(t.Context(), client.ObjectKey{Name: lostNode}, &corev1.Node{}); err != nil {
+		t.Skipf("it needs two nodes (NODES=2): %v", err)
+	}
+	l := live(t, "demo", quickToGo(cluster.Plain("demo", 3)))
+	l.Cleanup(func() { l.link("up") })
+	for _, leader := range []bool{false, true} {
+		for what, heal := range map[string]func(){"the node is back": func() { l.link("up") }, "the node object is deleted": l.deleteNode} {
+			t.Run(fmt.Sprintf("leader there %t, %s", leader, what), func(t *testing.T) {
+				on := *l
+				on.T = t
+				on.loseNode(leader, heal)
+				l.restarts = on.restarts
+			})
+		}
+	}
+}
+
+func (l *lived) loseNode(leader bool, heal func()) {
+	l.Helper()
+	gone := l.placed(leader)
+	l.train()
+	l.restart(life.CauseMemberLost, 3, func() {
+		l.link("down")
+		l.until("degraded", nodeLimit, func(s life.Status) bool {
+			return s.Phase == life.PhaseDegraded && strings.Contains(s.Message, gone+" on node "+lostNode+" does not answer")
+		})
+		l.until("held", nodeLimit, func(s life.Status) bool {
+			return s.Phase == life.PhaseRestarting && strings.Contains(s.Message, "on node "+lostNode+" to end: its machine may be down")
+		})
+		if leader := l.status().Leader; leader != "" {
+			l.Errorf("clients are led to %s while the restart is held", leader)
+		}
+		heal()
+	})
+}
+
+// placed restarts a cluster until the lost node has exactly one of its pods, the
+// leader or not, and gives its name.
+func (l *lived) placed(leader bool) string {
+	l.Helper()
+	for range 12 {
+		var there []string
+		for _, pod := range l.Pods(l.name) {
+			if pod.Spec.NodeName == lostNode {
+				there = append(there, pod.Name)
+			}
+		}
+		if len(there) == 1 && (there[0] == l.status().Leader) == leader {
+			return there[0]
+		}
+		l.restart(life.CauseTemplate, 3, func() { l.Kubectl("rollout", "restart", "statefulset", l.name) })
+	}
+	l.Fatalf("the pods never were on the nodes as wanted (leader on %s: %t)", lostNode, leader)
+	return ""
+}
+
+// link takes the node off the network, or back and waits until it is ready.
+func (l *lived) link(state string) {
+	l.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.Context()), nodeLimit)
+	defer cancel()
+	if _, err := cluster.Command(ctx, os.Stderr, "link", lostNode, state); err != nil {
+		l.Fatal(err)
+	}
+	if state == "down" {
+		return
+	}
+	if _, _, err := cluster.RunKubectl(ctx, "", "wait", "--for=condition=Ready", "node/"+lostNode, "--timeout="+nodeLimit.String()); err != nil {
+		l.Fatal(err)
+	}
+}
+
+// deleteNode deletes the node object. When the cluster has healed without it, the
+// node comes back.
+func (l *lived) deleteNode() {
+	l.Helper()
+	node := &corev1.Node{}
+	if err := cluster.Client.Get(l.Context(), client.ObjectKey{Name: lostNode}, node); err != nil {
+		l.Fatal(err)
+	}
+	if err := cluster.Client.Delete(l.Context(), node); err != nil {
+		l.Fatal(err)
+	}
+	restarts := l.restarts
+	l.until("formed without the node", nodeLimit, func(s life.Status) bool { return s.Phase == life.PhaseFormed && s.Restarts > restarts })
+	// A kubelet registers its node only when it starts.
+	text, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Node", "spec": map[string]any{"podCIDR": node.Spec.PodCIDR, "podCIDRs": node.Spec.PodCIDRs},
+		"metadata": map[string]any{"name": node.Name, "labels": node.Labels, "annotations": node.Annotations},
+	})
+	if err != nil {
+		l.Fatal(err)
+	}
+	if _, _, err := cluster.RunKubectl(l.Context(), string(text), "create", "-f", "-"); err != nil {
+		l.Fatal(err)
+	}
+	l.link("up")
+}
