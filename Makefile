@@ -7,6 +7,8 @@ GO      ?= go
 ONCE    ?=
 NODES   ?= 1
 FUZZTIME ?= 1m
+# Of make bench-formation.
+ROUNDS   ?= 5
 # Of make soak; a seed repeats the causes of an earlier run.
 SOAK_RESTARTS ?= 300
 SOAK_CLUSTERS ?= 20
@@ -117,6 +119,10 @@ bench: ## Time the injection and the whole handler beside one that only allows
 bench-cost: control-plane ## Measure what 1,000 clusters cost and how fast a loss is acted on (Linux, root, 10 min)
 	@mkdir -p bin; $(GO) build -o bin/cost ./e2e/cost
 	@exec bin/cost
+
+.PHONY: bench-formation
+bench-formation: cluster-build ## Time formations of real H2O beside other ways to them, ROUNDS times (Linux, root)
+	@$(GO) run ./e2e/formation -rounds $(ROUNDS)
 
 .PHONY: fuzz
 fuzz: ## Look for StatefulSets and requests that break a guarantee, each for FUZZTIME
