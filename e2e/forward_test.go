@@ -64,7 +64,7 @@ func (e *test) leadWithoutPods(warned *lines) {
 	url := e.uninstall()
 	defer e.install(url)
 	e.runPods("demo")
-	e.write("demo", e.formed("demo"))
+	e.write("demo", e.formedStatus("demo"))
 	e.eventually("who leads", warned.has("connections go to pod demo-1"))
 	e.eventually("that it cannot be reached", warned.has("cannot reach pod demo-1: "))
 }

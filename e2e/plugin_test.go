@@ -83,8 +83,8 @@ func (e *test) write(name string, status life.Status) {
 	})
 }
 
-// formed is the status of a cluster that has just formed of a set's pods.
-func (e *test) formed(name string) life.Status {
+// formedStatus is the status of a cluster that has just formed of a set's pods.
+func (e *test) formedStatus(name string) life.Status {
 	e.Helper()
 	now := time.Now()
 	status := life.Status{

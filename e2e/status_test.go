@@ -167,7 +167,7 @@ func TestStatusFormed(t *testing.T) {
 	e.eventually("the first step", stepsText.has("0/3 running"))
 	e.runPods("demo")
 	e.eventually("a step for each pod", stepsText.has("3/3 running"))
-	e.write("demo", e.formed("demo"))
+	e.write("demo", e.formedStatus("demo"))
 	if code := e.code(steps.Wait()); code != 0 {
 		t.Errorf("want exit code 0 of the one that follows, got %d, %s%s", code, stepsText.text(), stepsProblems)
 	}

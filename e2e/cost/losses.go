@@ -15,7 +15,7 @@ import (
 // the API server was told of it.
 type loss struct {
 	fence  time.Duration // until the discovery Service selects nobody
-	delete time.Duration // until all other pods are being deleted
+	delete time.Duration // until all other pods are being deleted; a JVM that just started goes later
 	formed time.Duration // until a new cluster is formed
 }
 
@@ -42,6 +42,7 @@ func (c *clusters) loseOne(ctx context.Context, name string, turn int) (loss, er
 	if err != nil {
 		return loss{}, err
 	}
+	delete(pods, lost)
 	fenced, deleted, err := c.witness.reaction(name, start, pods)
 	if err != nil {
 		return loss{}, err
@@ -72,7 +73,7 @@ func (w *witness) podsOf(name string) map[string]types.UID {
 }
 
 // reaction says when a cluster's fence went up after a loss, and when the last of
-// its pods was being deleted.
+// its other pods was being deleted.
 func (w *witness) reaction(name string, after time.Time, pods map[string]types.UID) (fenced, deleted time.Time, err error) {
 	w.lock.Lock()
 	defer w.lock.Unlock()

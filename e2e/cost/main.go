@@ -54,7 +54,10 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, control.Stop()) }()
+	defer func() {
+		abort(nil) // the stand-ins end before what they talk to
+		err = errors.Join(err, control.Stop())
+	}()
 	b, err := prepare(ctx, control, abort)
 	if err != nil {
 		return err
