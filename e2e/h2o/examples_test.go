@@ -117,7 +117,8 @@ func isUntouched(e *h2otest.Test, name, manifest string) {
 		e.Fatal(err)
 	}
 	written := &appsv1.StatefulSet{}
-	if err := yaml.Unmarshal([]byte(manifest[:strings.Index(manifest, "\n---")]), written); err != nil {
+	first, _, _ := strings.Cut(manifest, "\n---")
+	if err := yaml.Unmarshal([]byte(first), written); err != nil {
 		e.Fatal(err)
 	}
 	for key := range stored.Annotations {

@@ -38,6 +38,7 @@ type Answer struct {
 // Size is how many nodes a cloud has, or why that is not known.
 type Size int
 
+// The sizes that are none.
 const (
 	// SizeUnknown: not asked, or H2O tells only those whom it knows.
 	SizeUnknown Size = 0
