@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -65,11 +66,7 @@ func (c *clusters) takeAway(ctx context.Context, name string, uid types.UID, del
 func (w *witness) podsOf(name string) map[string]types.UID {
 	w.lock.Lock()
 	defer w.lock.Unlock()
-	pods := map[string]types.UID{}
-	for pod, uid := range w.of(name).pods {
-		pods[pod] = uid
-	}
-	return pods
+	return maps.Clone(w.of(name).pods)
 }
 
 // reaction says when a cluster's fence went up after a loss, and when the last of

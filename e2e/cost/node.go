@@ -53,7 +53,7 @@ func (n *node) run(ctx context.Context) error {
 		return err
 	}
 	server := &http.Server{Handler: n, ReadHeaderTimeout: time.Second}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	go func() { _ = server.Serve(probe) }() // it ends with Close
 	n.turned(true)
 	if !n.lookUp(ctx) || !sleep(ctx, lookupPeriod+portOpens) {

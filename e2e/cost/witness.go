@@ -174,19 +174,6 @@ func (w *witness) seePod(object *corev1.Pod, gone bool) {
 	}
 }
 
-// phases counts the clusters of a phase.
-func (w *witness) phases(phase life.Phase) int {
-	w.lock.Lock()
-	defer w.lock.Unlock()
-	n := 0
-	for _, c := range w.clusters {
-		if c.phase == phase {
-			n++
-		}
-	}
-	return n
-}
-
 // podUIDs gives the pods of all clusters in order.
 func (w *witness) podUIDs() []types.UID {
 	w.lock.Lock()

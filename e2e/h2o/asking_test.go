@@ -5,7 +5,6 @@ package h2o
 import (
 	_ "embed"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -88,7 +87,7 @@ func (a *asker) end() {
 			a.Errorf("no answer of %s was heard", cloud)
 		}
 	}
-	a.Log(fmt.Sprintf("asked %d times through %d formed clusters: %d answers, %d wrong", asked, len(a.formed), sum(answered), wrong))
+	a.Logf("asked %d times through %d formed clusters: %d answers, %d wrong", asked, len(a.formed), sum(answered), wrong)
 }
 
 func sum(counts map[string]int) int {

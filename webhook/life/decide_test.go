@@ -457,6 +457,7 @@ func TestStartsFromZero(t *testing.T) {
 	}
 	for i := range 3 {
 		s.Pods[i] = pod(i, "three")
+		s.Pods[i].Started = s.Now
 	}
 	s.says("leader", "follower", "follower")
 	if d = s.decide(); d.Status.Phase != life.PhaseFormed || d.Status.Restarts != 0 {

@@ -73,7 +73,7 @@ func (d *decider) followForming() {
 	if n := d.view.clouded(); n > 0 {
 		said = append(said, fmt.Sprintf("in a cloud: %d", n))
 	}
-	if unreachable := d.view.unreachable; len(unreachable) > 0 {
+	if unreachable := d.view.unreachable; len(unreachable) > 0 && d.Now.Sub(d.Watch.Since) >= wrongAfter { // not only slow
 		said = append(said, fmt.Sprintf("%s cannot be reached from the webhook: a network policy may be in the way", names(unreachable)))
 	}
 	d.enter(PhaseForming, false, "%s", strings.Join(said, "; "))

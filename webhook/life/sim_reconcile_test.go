@@ -177,7 +177,9 @@ func (r *reconciler) note(d life.Decision) {
 	}
 	if d.Began != "" {
 		r.judge(d.Began)
-		r.restarts = append(r.restarts, &simRestart{cause: d.Began, began: r.now, old: map[types.UID]bool{}})
+	}
+	if d.Status.Restart != nil && r.status.Restart == nil { // also one that is none for people
+		r.restarts = append(r.restarts, &simRestart{cause: d.Status.Restart.Cause, began: r.now, old: map[types.UID]bool{}})
 	}
 	if d.Status.Restart != nil {
 		for _, uid := range d.Status.Restart.Old {
