@@ -210,7 +210,7 @@ func (h *process) answer() life.Answer {
 	case h.state == looking:
 		return life.Answer{Says: life.SaysLeader}
 	case h.cloud == nil:
-		return life.Answer{Says: life.SaysLeader, Open: true, Size: life.SizeWaits}
+		return life.Answer{Says: life.SaysLeader, Open: true, Size: 1} // a cloud of its own
 	case h.cloud.leader == h.ip:
 		return life.Answer{Says: life.SaysLeader, Open: true, Size: life.Size(len(h.cloud.members))}
 	default:
