@@ -38,6 +38,7 @@ type node struct {
 
 	found    []string
 	follows  atomic.Bool
+	cloud    atomic.Int64 // how many nodes its cloud has, 0 before it has one
 	answered atomic.Int64
 	stop     context.CancelFunc
 	done     chan struct{}
@@ -63,14 +64,18 @@ func (n *node) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer rest.Close()
-	go acceptAndClose(rest)
+	api := &http.Server{Handler: http.HandlerFunc(n.serveCloud), ReadHeaderTimeout: time.Second}
+	defer func() { _ = api.Close() }()
+	go func() { _ = api.Serve(rest) }() // it ends with Close
 	if !sleep(ctx, cloudAgrees) {
 		return nil
 	}
-	if n.peers.oneCloud(n.found) && n.ip != n.found[0] {
-		n.follows.Store(true)
-		n.turned(false)
+	if n.peers.oneCloud(n.found) {
+		n.cloud.Store(int64(len(n.found)))
+		if n.ip != n.found[0] {
+			n.follows.Store(true)
+			n.turned(false)
+		}
 	}
 	<-ctx.Done()
 	return nil
@@ -112,14 +117,11 @@ func (n *node) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-func acceptAndClose(l net.Listener) {
-	for {
-		connection, err := l.Accept()
-		if err != nil {
-			return
-		}
-		_ = connection.Close()
-	}
+// serveCloud answers GET /3/Cloud with what is looked at of it: a node that has
+// not agreed with others is a cloud of one.
+func (n *node) serveCloud(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"cloud_size":%d,"consensus":true}`, max(1, n.cloud.Load()))
 }
 
 // sleep waits and says whether the context still goes on: what takes H2O time

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -28,9 +27,6 @@ const (
 // Source: water.Paxos.
 var formed = fmt.Sprintf("Cloud of size %d formed", nodes)
 
-//go:embed chart.yaml
-var chart string
-
 // way is one way to come to a cluster.
 type way struct {
 	name, what string
@@ -52,11 +48,21 @@ func allWays(cluster *h2otest.Cluster) ([]way, error) {
 		"\n  labels:\n    h2o.ai/cluster: \"true\"\n", "\n", "h2o-service.default.svc", "h2o-service.NAMESPACE.svc",
 		"memory: 4Gi", "{cpu: 50m, memory: 1Gi}\n          limits: {memory: 1Gi}", "requests:\n            {", "requests: {",
 	).Replace(string(sample))
+	chart, err := os.ReadFile(filepath.Join("e2e", "h2o", "testdata", "chart.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the chart: %w", err)
+	}
+	// What it renders by itself, with the image's own command and the resources of the others.
+	plain := strings.NewReplacer(
+		"    h2o.ai/cluster: \"true\"\n", "", "limits: {cpu: 500m, memory: 1Gi}", "limits: {memory: 1Gi}",
+		"requests: {cpu: 500m, memory: 1Gi}", "requests: {cpu: 50m, memory: 1Gi}",
+		"        command: [/bin/bash, -c, java -XX:+UseContainerSupport -XX:MaxRAMPercentage=50 -jar /opt/h2o/h2o.jar]\n", "",
+	).Replace(string(chart))
 	p := pods{cluster, clients}
 	return []way{
 		{"ours", "a plain StatefulSet and one label", p.way(cluster.Plain("h2o", nodes), "h2o")},
 		{"documented", "H2O's own example", p.way(documented, "h2o-stateful-set")},
-		{"chart", "the official Helm chart", p.way(chart, "h2o")},
+		{"chart", "the official Helm chart", p.way(plain, "h2o-3")},
 		{"floor", "three bare JVMs with a ready-made flatfile", floor{p}.time},
 	}, nil
 }

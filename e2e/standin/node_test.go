@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -20,10 +21,14 @@ func (w network) start(address string, flatfile ...string) *node {
 	return n
 }
 
-// beat has every node tell all others some times; who is not there hears nothing.
+// beat has every node tell all others some times, those with the highest
+// addresses first; who is not there hears nothing.
 func (w network) beat() {
+	addresses := slices.Sorted(maps.Keys(w))
+	slices.Reverse(addresses)
 	for range 10 {
-		for from, n := range w {
+		for _, from := range addresses {
+			n := w[from]
 			for _, to := range n.peers() {
 				if other := w[to]; other != nil {
 					other.heard(from, n.proposed[from])

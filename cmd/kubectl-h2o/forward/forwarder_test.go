@@ -142,6 +142,22 @@ func want(t *testing.T, client *http.Client, url, name string) {
 	}
 }
 
+// wantSoon waits until a pod answers: connections to a former leader end, but not
+// before the call that tells of the new one returns.
+func wantSoon(t *testing.T, client *http.Client, url, name string) {
+	t.Helper()
+	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
+		got, err := ask(t.Context(), client, url)
+		if err == nil && got == name {
+			return
+		}
+		if time.Now().After(end) {
+			t.Errorf("want %s to answer, got %q, %v", name, got, err)
+			return
+		}
+	}
+}
+
 func TestFollowsTheLeader(t *testing.T) {
 	p := newPods(t, "demo-0", "demo-1")
 	forwarder, url, _ := serve(t, p)
@@ -155,8 +171,9 @@ func TestFollowsTheLeader(t *testing.T) {
 		t.Errorf("want one way for all connections, got %d", dials)
 	}
 	forwarder.Lead(forward.Leader{Pod: "demo-1", UID: "b"})
-	want(t, client, url, "demo-1")
+	wantSoon(t, client, url, "demo-1")
 	forwarder.Lead(forward.Leader{Pod: "demo-1", UID: "c"}) // made anew under its name
+	client.CloseIdleConnections()
 	want(t, client, url, "demo-1")
 	if dials, _ := p.count(); dials != 3 {
 		t.Errorf("want a way to each leader, got %d", dials)
