@@ -92,6 +92,7 @@ type observed struct {
 // TestStandin proves that the stand-in does what H2O does where the soak relies
 // on it: the same is done to both, and the same must be seen.
 func TestStandin(t *testing.T) {
+	needLong(t)
 	if err := cluster.LoadStandin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
