@@ -85,15 +85,19 @@ func (l *lived) webhookArgs(args ...string) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.Context()), restartLimit)
 	defer cancel()
-	patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":%s}]`, text)
-	for _, command := range [][]string{
-		{"patch", "deployment", "h2o-webhook", "--type=json", "-p", patch},
-		{"rollout", "status", "deployment", "h2o-webhook", "--timeout=" + restartLimit.String()},
-	} {
-		if _, _, err := cluster.RunKubectl(ctx, "", append([]string{"-n", harness.Namespace}, command...)...); err != nil {
+	kubectl := func(args ...string) string {
+		out, _, err := cluster.RunKubectl(ctx, "", append([]string{"-n", harness.Namespace}, args...)...)
+		if err != nil {
 			l.Fatal(err)
 		}
+		return out
 	}
+	old := strings.Fields(kubectl("get", "pods", "-l", "app.kubernetes.io/name=h2o-webhook", "-o", "name"))
+	patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":%s}]`, text)
+	kubectl("patch", "deployment", "h2o-webhook", "--type=json", "-p", patch)
+	kubectl("rollout", "status", "deployment", "h2o-webhook", "--timeout="+restartLimit.String())
+	// One that drains still answers, and as it was.
+	kubectl(append([]string{"wait", "--for=delete", "--timeout=" + restartLimit.String()}, old...)...)
 	if err := cluster.WaitCalled(ctx); err != nil {
 		l.Fatal(err)
 	}
