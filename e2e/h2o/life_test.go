@@ -134,6 +134,7 @@ func (l *lived) whole(nodes int) {
 // work runs a command of testdata/work.py against the cluster.
 func (l *lived) work(args ...string) string {
 	l.Helper()
+	l.Cloud(l.name) // kube-proxy is a moment behind the phase
 	out, err := l.tryWork(l.Context(), args...)
 	if err != nil {
 		l.Fatal(err)
