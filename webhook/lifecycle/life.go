@@ -81,11 +81,11 @@ func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced
 	}
 	known := r.memory.of(set)
 	now := time.Now()
-	first := known.watch.Last.IsZero()
+	status, first := life.Read(set), known.watch.Last.IsZero()
 	if first || !known.ask.IsZero() && !now.Before(known.ask) {
 		_, port := inject.Node(set)
 		answers := r.asker.all(ctx, pods, port)
-		if life.Read(set).Generation == nil {
+		if status.Generation == nil {
 			r.asker.size(ctx, pods, answers)
 		}
 		known.watch = known.watch.Next(answers, now)
@@ -93,7 +93,7 @@ func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced
 	}
 	facts := r.setFacts(set)
 	facts.Fenced = fenced
-	decision := life.Decide(life.Input{Now: now, Set: facts, Pods: pods, Watch: known.watch, Status: life.Read(set), FenceUp: up, Limits: r.limits})
+	decision := life.Decide(life.Input{Now: now, Set: facts, Pods: pods, Watch: known.watch, Status: status, FenceUp: up, Limits: r.limits})
 	if decision.Ask > 0 {
 		due := known.watch.Last.Add(decision.Ask)
 		if first && decision.Status.Phase == life.PhaseFormed {
