@@ -27,7 +27,7 @@ func (d *decider) follow() {
 	switch {
 	case d.Set.Replicas == 0:
 		s.Generation, s.Started = nil, time.Time{}
-		d.enter(PhaseStopped, false, "zero replicas are wanted; scale it up to start it")
+		d.enterStopped()
 	case s.Generation != nil:
 		d.followFormed()
 	case len(ran) == 0:
@@ -35,6 +35,10 @@ func (d *decider) follow() {
 	default:
 		d.followForming()
 	}
+}
+
+func (d *decider) enterStopped() {
+	d.enter(PhaseStopped, false, "zero replicas are wanted; scale it up to start it")
 }
 
 // missing says which nodes do not run and why.

@@ -185,6 +185,12 @@ func (d *decider) goOn() {
 		d.follow()
 		return
 	}
+	if d.Set.Replicas == 0 && len(left) == 0 {
+		// It is stopped; what is left of the wait is for those that start next.
+		d.out.Again = wait
+		d.enterStopped()
+		return
+	}
 	d.out.Again = lookAgain
 	d.enter(PhaseRestarting, r.Cause.unasked(), "%s", d.restartNote())
 	if !d.Set.Settled || d.Set.Replicas == 0 {
@@ -222,6 +228,9 @@ func (d *decider) restartNote() string {
 	note := d.out.Status.Restart.Why
 	if d.Set.Replicas == 0 {
 		return note + ": its nodes are going"
+	}
+	if d.out.Status.Restart.Cause == CauseStop {
+		return "it was stopped a moment ago: new nodes wait until the old ones, and what DNS says of them, are gone"
 	}
 	if d.out.Status.Restart.Starting {
 		return note + " while it started: its pods are made anew"

@@ -213,6 +213,35 @@ func TestStopAndStart(t *testing.T) {
 	}
 }
 
+// TestStopsAtOnce proves that a stopped cluster is said to be stopped even while
+// DNS may still tell of its nodes, and that those which start next wait for that.
+func TestStopsAtOnce(t *testing.T) {
+	s := forming()
+	s.says("looking", "looking", "looking")
+	s.Set.Replicas = 0
+	s.decide()
+	s.Pods = nil
+	d := s.decide()
+	if d.Status.Phase != life.PhaseStopped || d.Status.Restart == nil || d.Again == 0 || len(d.Events) != 1 {
+		t.Fatalf("want it stopped behind the fence, got %+v", d)
+	}
+	s.Set.Replicas = 1
+	s.Pods = []life.Pod{pod(0, "two")}
+	s.Set.Revision = "two"
+	s.Pods[0].Running = false
+	if d = s.decide(); d.Status.Phase != life.PhaseRestarting || !strings.HasPrefix(d.Status.Message, "it was stopped a moment ago") {
+		t.Errorf("want it said what the start waits for, got %+v", d)
+	}
+	s.Now = s.Now.Add(limits.DNSTTL)
+	if d = s.decide(); d.Status.Phase != life.PhasePending || d.Status.Restart != nil || len(d.Delete) != 0 {
+		t.Errorf("want it started, got %+v", d)
+	}
+	s.Set.Replicas, s.Pods = 0, nil
+	if d = s.decide(); d.Status.Phase != life.PhaseStopped || d.Status.Restart != nil || d.Again != 0 {
+		t.Errorf("want it stopped for good, got %+v", d)
+	}
+}
+
 // TestStartsFromZero proves that pods which a set scaled up from zero made before
 // its template counted them are made anew, and that this is no restart.
 func TestStartsFromZero(t *testing.T) {
