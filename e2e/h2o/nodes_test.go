@@ -7,7 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +78,65 @@ func (l *lived) loseNode(leader bool, heal func()) {
 		}
 		heal()
 	})
+}
+
+// TestLifeFrozen stops the leader's process, and a follower's, and lets it go on: it
+// is said, soon for the leader, and nothing is restarted.
+func TestLifeFrozen(t *testing.T) {
+	needLong(t)
+	if cluster.Shared == "" {
+		t.Skip("nobody's own process is stopped")
+	}
+	t.Parallel()
+	l := live(t, "demo", cluster.Plain("demo", 3))
+	uids := podUIDs(l.Test, l.name)
+	for _, frozen := range []struct {
+		pod   string
+		limit time.Duration
+	}{{l.status().Leader, 20 * time.Second}, {l.follower(), 80 * time.Second}} {
+		l.signal(frozen.pod, syscall.SIGSTOP)
+		start := time.Now()
+		l.until("degraded", frozen.limit, func(s life.Status) bool {
+			return s.Phase == life.PhaseDegraded && strings.HasPrefix(s.Message, frozen.pod) && strings.Contains(s.Message, "does not answer")
+		})
+		l.Logf("%s frozen: said after %.1f s", frozen.pod, time.Since(start).Seconds())
+		l.signal(frozen.pod, syscall.SIGCONT)
+		l.until("formed again", soon, func(s life.Status) bool { return s.Phase == life.PhaseFormed })
+	}
+	if now := podUIDs(l.Test, l.name); !slices.Equal(uids, now) {
+		t.Errorf("want nothing restarted, got pods %v after %v", now, uids)
+	}
+	hadRestarts(l.Test, l.name, l.restarts)
+	l.whole(3)
+}
+
+// signal sends a signal to H2O in a pod from its machine, which is this one.
+func (l *lived) signal(pod string, signal syscall.Signal) {
+	l.Helper()
+	environments, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		l.Fatal(err)
+	}
+	for _, path := range environments {
+		text, err := os.ReadFile(path) //nolint:gosec // G304: the kernel's
+		if err != nil {
+			continue // it ended
+		}
+		variables := strings.Split(string(text), "\x00")
+		service := "H2O_KUBERNETES_SERVICE_DNS=" + l.name + "." + l.Space.Namespace + "."
+		if !slices.Contains(variables, "HOSTNAME="+pod) || !slices.ContainsFunc(variables, func(v string) bool { return strings.HasPrefix(v, service) }) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err == nil {
+			err = syscall.Kill(pid, signal)
+		}
+		if err != nil {
+			l.Fatal(err)
+		}
+		return
+	}
+	l.Fatalf("no process of %s runs on this machine", pod)
 }
 
 // placed restarts a cluster until the lost node has exactly one of its pods, the

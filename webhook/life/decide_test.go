@@ -231,3 +231,34 @@ func TestPhase(t *testing.T) {
 		})
 	}
 }
+
+// TestAsksADoubtedLeader proves that the kubelet's doubt of a leader has it asked at
+// once, and only once, and that a follower, whom the kubelet never calls ready, is
+// not asked for that.
+func TestAsksADoubtedLeader(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*scene)
+		want   time.Duration
+	}{
+		"it is ready": {func(s *scene) { s.Pods[0].Ready = true }, time.Minute},
+		"since it was asked it is not ready": {func(s *scene) {
+			s.Pods[0].Unready = s.Watch.Last.Add(10 * time.Second)
+		}, time.Second},
+		"it was asked in that very second": {func(s *scene) { s.Pods[0].Unready = s.Watch.Last.Truncate(time.Second) }, time.Second},
+		"it answered after that":           {func(s *scene) { s.Pods[0].Unready = s.Watch.Last.Add(-2 * time.Second) }, time.Minute},
+		"a follower is not ready":          {func(s *scene) { s.Pods[1].Unready = s.Watch.Last.Add(10 * time.Second) }, time.Minute},
+		"readiness is the user's own": {func(s *scene) {
+			s.Set.LeaderReadiness = false
+			s.Pods[0].Unready = s.Watch.Last.Add(10 * time.Second)
+		}, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := formed()
+			s.says("leader", "follower", "follower")
+			test.change(s)
+			if d := s.decide(); d.Ask != test.want || d.Status.Phase != life.PhaseFormed {
+				t.Errorf("want it asked after %s, got %s and %s", test.want, d.Ask, d.Status.Phase)
+			}
+		})
+	}
+}

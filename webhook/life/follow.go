@@ -16,6 +16,9 @@ const (
 	askSlowly   = 2 * time.Second
 	askDegraded = 5 * time.Second
 	askFormed   = time.Minute
+	// askDoubted is how soon a leader is asked that the kubelet, which asks every
+	// 5 s, has come to doubt. Kubernetes says when to the second.
+	askDoubted = time.Second
 	// patientAfter is when a formation is taken for a slow one.
 	patientAfter = time.Minute
 )
@@ -137,6 +140,9 @@ func (d *decider) resumedNote() string {
 func (d *decider) followFormed() {
 	g := d.out.Status.Generation
 	d.out.Ask = askFormed
+	if d.doubted(g.Leader) {
+		d.out.Ask = askDoubted
+	}
 	switch silent := append(append([]Pod(nil), d.view.silent...), d.view.unreachable...); {
 	case g.Lost != "" && d.Set.IgnoreLoss:
 		d.enter(PhaseDegraded, true, "%s; it is left as it is, as annotation %s says", g.Lost, policy.AnnotationOnMemberLoss)
@@ -159,6 +165,14 @@ func (d *decider) followFormed() {
 		d.enter(PhaseDegraded, true, "%s does not answer, and H2O cannot go on without it. Its memory may come back, so nothing is restarted; it will be when its pod is deleted. If its machine is lost: kubectl delete pod --force %s",
 			silent[0].where(), silent[0].Name)
 	}
+}
+
+// doubted says whether the kubelet has ceased to call a leader ready since it was
+// asked last. Others are never ready, so of them only our own questions tell.
+func (d *decider) doubted(leader string) bool {
+	return d.Set.LeaderReadiness && len(these(d.Pods, func(p *Pod) bool {
+		return p.Name == leader && !p.Ready && p.Unready.Add(askDoubted).After(d.Watch.Last)
+	})) > 0
 }
 
 // keepFormed stays in, or comes back to, the formed phase.

@@ -34,8 +34,9 @@ type Pod struct {
 	Started time.Time
 	// Restarts counts how often H2O's container was restarted in place.
 	Restarts int32
-	// Ready is the kubelet's word.
-	Ready bool
+	// Ready is the kubelet's word, Unready since when (to the second) it is not.
+	Ready   bool
+	Unready time.Time
 	// Problem says why the pod does not run, in Kubernetes' words; empty for none.
 	Problem string
 	// Exit is how the run of H2O before this one ended, nil where none did.
@@ -63,7 +64,9 @@ func PodFrom(pod *corev1.Pod, container, clusterLabel string) Pod {
 	for _, c := range pod.Status.Conditions {
 		switch c.Type {
 		case corev1.PodReady:
-			p.Ready = c.Status == corev1.ConditionTrue
+			if p.Ready = c.Status == corev1.ConditionTrue; !p.Ready {
+				p.Unready = c.LastTransitionTime.Time
+			}
 		case corev1.PodScheduled:
 			if c.Status == corev1.ConditionFalse {
 				p.Problem = c.Message

@@ -51,13 +51,14 @@ func stripPod(object any) (any, error) {
 	return stripped, nil
 }
 
-// stripConditions keeps what says that a pod is ready, or why it has no node.
+// stripConditions keeps what says that a pod is ready or since when it is not, and
+// why it has no node.
 func stripConditions(all []corev1.PodCondition) []corev1.PodCondition {
 	var kept []corev1.PodCondition
 	for i := range all {
 		c := &all[i]
-		if ready := c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue; ready {
-			kept = append(kept, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
+		if c.Type == corev1.PodReady {
+			kept = append(kept, corev1.PodCondition{Type: corev1.PodReady, Status: c.Status, LastTransitionTime: c.LastTransitionTime})
 		}
 		if waits := c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse; waits {
 			kept = append(kept, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: c.Message})

@@ -28,7 +28,7 @@ func TestStripPod(t *testing.T) {
 				{Name: "h2o", RestartCount: 2, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}}, LastTerminationState: corev1.ContainerState{Terminated: ended}},
 			},
 		},
-		"it is not ready":   {Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, Message: "not"}}},
+		"it is not ready":   {Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, Message: "not", LastTransitionTime: at}}},
 		"it has no node":    {Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/3 nodes are available"}}},
 		"its image is none": {ContainerStatuses: []corev1.ContainerStatus{{Name: "h2o", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "no such image"}}}}},
 		"it ended":          {Phase: corev1.PodFailed, Reason: "Evicted", Message: "the node was low on memory", ContainerStatuses: []corev1.ContainerStatus{{Name: "h2o", State: corev1.ContainerState{Terminated: ended}}}},
