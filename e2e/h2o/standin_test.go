@@ -5,6 +5,7 @@ package h2o
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -216,6 +218,9 @@ func (c *compared) get(ctx context.Context, pod string, port int, path string) (
 	result := c.program.ask.CoreV1().RESTClient().Get().Namespace(c.Space.Namespace).Resource("pods").SubResource("proxy").
 		Name(fmt.Sprintf("%s:%d", pod, port)).Suffix(path).Do(ctx)
 	body, err := result.StatusCode(&status).Raw()
+	if failed, is := errors.AsType[*apierrors.StatusError](err); is && status == 0 {
+		status = int(failed.ErrStatus.Code) // a kind of content that the client knows no decoder for
+	}
 	return status, body, err != nil && strings.Contains(string(body)+err.Error(), "connection refused")
 }
 
