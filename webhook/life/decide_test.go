@@ -67,14 +67,15 @@ func (s *scene) saysFor(long time.Duration, answers ...string) {
 	}
 }
 
-// opens has all pods open their ports at a time, seen closed before.
-func (s *scene) opens(at time.Time) {
-	closed := map[types.UID]life.Answer{}
+// starts has all pods, asked in vain before, begin to answer at a time, and stop
+// looking for each other at a later one.
+func (s *scene) starts(heard, opened time.Time) {
+	nothing, looking := map[types.UID]life.Answer{}, map[types.UID]life.Answer{}
 	for uid := range s.Watch.Answers {
-		closed[uid] = life.Answer{Says: life.SaysLeader}
+		nothing[uid], looking[uid] = life.Answer{Says: life.SaysNothing}, life.Answer{Says: life.SaysLeader}
 	}
 	answers := s.Watch.Answers
-	s.Watch = life.Watch{}.Next(closed, at).Next(answers, at)
+	s.Watch = life.Watch{}.Next(nothing, heard).Next(looking, heard).Next(answers, opened)
 }
 
 // counts has a leader say how many nodes its cloud has.
@@ -148,13 +149,18 @@ func TestPhase(t *testing.T) {
 		"three clouds of one": {forming, func(s *scene) { s.says("leader", "leader", "leader") }, life.PhaseRestarting, "3 clouds instead of one", ""},
 		"three clouds of one on a machine that needed 12 s to start them": {forming, func(s *scene) {
 			s.says("leader", "leader", "leader")
-			s.opens(epoch.Add(12 * time.Second))
-			s.Now = epoch.Add((12 + 23) * time.Second)
+			s.starts(epoch.Add(12*time.Second), epoch.Add(20*time.Second))
+			s.Now = epoch.Add((20 + 35) * time.Second)
 		}, life.PhaseForming, "in a cloud: 3", ""},
 		"three clouds of one there for longer": {forming, func(s *scene) {
 			s.says("leader", "leader", "leader")
-			s.opens(epoch.Add(12 * time.Second))
-			s.Now = epoch.Add((12 + 24) * time.Second)
+			s.starts(epoch.Add(12*time.Second), epoch.Add(20*time.Second))
+			s.Now = epoch.Add((20 + 36) * time.Second)
+		}, life.PhaseRestarting, "3 clouds instead of one", ""},
+		"three clouds of one whose lookup timed out, on an idle machine": {forming, func(s *scene) {
+			s.says("leader", "leader", "leader")
+			s.starts(epoch.Add(3*time.Second), epoch.Add(3*time.Minute))
+			s.Now = epoch.Add(3*time.Minute + 10*time.Second)
 		}, life.PhaseRestarting, "3 clouds instead of one", ""},
 		"two clouds":                {forming, func(s *scene) { s.says("leader", "follower", "leader") }, life.PhaseRestarting, "h2o-0, h2o-2 each answer", ""},
 		"nobody leads":              {forming, func(s *scene) { s.says("follower", "follower", "follower") }, life.PhaseRestarting, "no node answers as the leader", ""},

@@ -58,15 +58,15 @@ type Watch struct {
 	Asked       int
 	// first is when the nodes were first asked.
 	first time.Time
-	// opened is when each pod's port was first seen open, and seen says of whom
-	// that is when it was opened: it was seen closed before.
+	// opened is when each pod's port was first seen open.
 	opened map[types.UID]time.Time
-	seen   map[types.UID]bool
+	// heard is when each pod that had been asked in vain first said something.
+	heard map[types.UID]time.Time
 }
 
 // Next gives the watch after another round of questions.
 func (w Watch) Next(answers map[types.UID]Answer, now time.Time) Watch {
-	next := Watch{Answers: answers, Since: now, Last: now, Asked: 1, first: w.first, opened: map[types.UID]time.Time{}, seen: map[types.UID]bool{}}
+	next := Watch{Answers: answers, Since: now, Last: now, Asked: 1, first: w.first, opened: map[types.UID]time.Time{}, heard: map[types.UID]time.Time{}}
 	if sameAnswers(w.Answers, answers) {
 		next.Since, next.Asked = w.Since, w.Asked+1
 	}
@@ -74,17 +74,22 @@ func (w Watch) Next(answers map[types.UID]Answer, now time.Time) Watch {
 		next.first = now
 	}
 	for uid, answer := range answers {
-		if !answer.Open {
-			continue
+		if answer.Open {
+			next.opened[uid] = now
+			if at, has := w.opened[uid]; has {
+				next.opened[uid] = at
+			}
 		}
-		before, asked := w.Answers[uid]
-		next.opened[uid], next.seen[uid] = now, asked && !before.Open
-		if at, has := w.opened[uid]; has {
-			next.opened[uid], next.seen[uid] = at, w.seen[uid]
+		if at, has := w.heard[uid]; has {
+			next.heard[uid] = at
+		} else if before, asked := w.Answers[uid]; asked && !before.heard() && answer.heard() {
+			next.heard[uid] = now
 		}
 	}
 	return next
 }
+
+func (a Answer) heard() bool { return a.Says == SaysLeader || a.Says == SaysFollower }
 
 func sameAnswers(a, b map[types.UID]Answer) bool {
 	if len(a) != len(b) || len(a) == 0 {
@@ -196,12 +201,12 @@ func (w Watch) wrong(v view, now time.Time, dnsTTL time.Duration) string {
 }
 
 // patience is how long nodes may need to agree: on a busy machine longer, as it
-// took them longer already to start and to stop looking for each other.
+// took them longer already until they said anything at all, 3 s on an idle one.
 func (w Watch) patience(v view) time.Duration {
 	longest := wrongAfter
 	for _, p := range slices.Concat(v.leaders, v.followers) {
-		if w.seen[p.UID] && !p.Started.IsZero() {
-			longest = max(longest, 2*w.opened[p.UID].Sub(p.Started))
+		if at, has := w.heard[p.UID]; has && !p.Started.IsZero() {
+			longest = max(longest, 3*at.Sub(p.Started))
 		}
 	}
 	return min(longest, maxPatience)
