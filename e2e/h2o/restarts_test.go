@@ -119,8 +119,8 @@ func TestLifeH2OSaysHealthy(t *testing.T) {
 	if cloud.Size != 3 || !cloud.Healthy || !cloud.Consensus {
 		t.Errorf("want H2O to claim a healthy cloud of 3, got %+v", cloud)
 	}
-	if out, err := cluster.Python(t.Context(), workScript, url, "use"); err == nil || !strings.Contains(err.Error(), "HTTP 500") {
-		t.Errorf("want the use of the frame to fail with HTTP 500, got %q, %v", out, err)
+	if out, err := cluster.Python(t.Context(), workScript, url, "use"); err == nil || !strings.Contains(err.Error(), "HTTP 500") && !strings.Contains(err.Error(), "timed out") {
+		t.Errorf("want the use of the frame to fail with HTTP 500, or to hang, got %q, %v", out, err)
 	}
 	if got := l.status().Restarts; got != l.restarts || !slices.Equal(old, podUIDs(l.Test, l.name)) {
 		t.Errorf("want nothing restarted, got %d restarts after %d", got, l.restarts)
