@@ -131,7 +131,8 @@ func (l *lived) killElected() {
 	}
 }
 
-// TestLifeLabel takes the label off a running cluster and puts it on again.
+// TestLifeLabel takes the label off a running cluster, whose pods Kubernetes then
+// replaces one by one, and puts it on again.
 func TestLifeLabel(t *testing.T) {
 	needLong(t)
 	t.Parallel()
@@ -141,6 +142,9 @@ func TestLifeLabel(t *testing.T) {
 		set, err := l.Space.Set(ctx, l.name)
 		if err == nil && strings.Contains(set.Spec.Template.String(), "H2O_NODE_EXPECTED_COUNT") {
 			err = fmt.Errorf("the template still has it")
+		}
+		if err == nil && (set.Status.UpdatedReplicas != 3 || set.Status.CurrentRevision != set.Status.UpdateRevision || set.Status.ObservedGeneration != set.Generation) {
+			err = fmt.Errorf("%d of 3 pods are of the new template", set.Status.UpdatedReplicas)
 		}
 		return err
 	})

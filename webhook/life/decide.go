@@ -60,6 +60,8 @@ type Decision struct {
 	Status Status
 	// Delete are pods to be deleted once the Services are as the status says.
 	Delete []Pod
+	// Hurry: they are not given their own grace period to end, but a second.
+	Hurry bool
 	// Events are to be told.
 	Events []Event
 	// Again is when to decide again although nothing happened, Ask when to ask

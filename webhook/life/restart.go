@@ -200,6 +200,9 @@ func (d *decider) goOn() {
 		d.out.Again = min(wait, lookAgain)
 		return
 	}
+	// Behind no fence the new nodes wait for nobody, and meet an old one that is
+	// slow to end again and again. A cluster that never was one loses nothing more.
+	d.out.Hurry = !d.Set.Fenced && r.Cause == CauseFormation
 	d.out.Delete = these(left, func(p *Pod) bool {
 		return !p.Deleting() && (!p.Running || d.Now.Sub(p.Started) >= takesSignals)
 	})
@@ -237,7 +240,7 @@ func (d *decider) restartNote() string {
 	}
 	note += ": the whole cluster is restarted"
 	if !d.Set.Fenced {
-		note += ". Its discovery Service is somebody else's, so new nodes may meet old ones; if they do, it is restarted again"
+		note += ". Its discovery Service is somebody else's, so new nodes may meet old ones; if they do, it is restarted again, with a second for each to end"
 	}
 	if d.Set.Recovery == "" {
 		return note + ". What is in its memory is lost"

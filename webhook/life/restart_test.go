@@ -85,6 +85,32 @@ func TestWaitsForDNS(t *testing.T) {
 	}
 }
 
+// TestHurriesBehindNoFence proves that pods which never were one cluster get no time
+// to end where nothing keeps new ones from meeting them, and all others their own.
+func TestHurriesBehindNoFence(t *testing.T) {
+	for name, test := range map[string]struct {
+		from   func() *scene
+		fenced bool
+		change func(*scene)
+		want   bool
+	}{
+		"clouds of one":                {forming, false, func(s *scene) { s.says("leader", "leader", "leader") }, true},
+		"clouds of one behind a fence": {forming, true, func(s *scene) { s.says("leader", "leader", "leader") }, false},
+		"a formed cluster":             {formed, false, func(s *scene) { s.Set.Revision = "two" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := test.from()
+			s.Set.Fenced = test.fenced
+			test.change(s)
+			s.decide()
+			s.Now = s.Now.Add(limits.DNSTTL)
+			if d := s.decide(); len(d.Delete) != 3 || d.Hurry != test.want {
+				t.Errorf("want 3 pods deleted, in a hurry %t, got %d and %t", test.want, len(d.Delete), d.Hurry)
+			}
+		})
+	}
+}
+
 // TestReplacedWhileWaitingForDNS proves that a node which came while old addresses
 // were still in DNS caches, and may have found them there, goes too.
 func TestReplacedWhileWaitingForDNS(t *testing.T) {

@@ -189,7 +189,7 @@ func (r *reconciler) reconcileCluster(ctx context.Context, set *appsv1.StatefulS
 			return ctrl.Result{}, err
 		}
 	}
-	old, again, err := r.follow(ctx, set, fenced, up)
+	decision, err := r.follow(ctx, set, fenced, up)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -197,11 +197,11 @@ func (r *reconciler) reconcileCluster(ctx context.Context, set *appsv1.StatefulS
 	if err != nil {
 		return result, err
 	}
-	if len(old) > 0 {
-		if err := r.deletePods(ctx, set, old); err != nil {
+	if len(decision.Delete) > 0 {
+		if err := r.deletePods(ctx, set, decision.Delete, decision.Hurry); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
-	result.RequeueAfter = sooner(result.RequeueAfter, again)
+	result.RequeueAfter = sooner(result.RequeueAfter, decision.Again)
 	return result, nil
 }

@@ -72,12 +72,12 @@ func (m *memory) count(phase life.Phase) float64 {
 }
 
 // follow looks at an injected set's cluster, decides, and keeps the decision in
-// the set. It returns the pods that are to be deleted once the Services are as
-// the set now says, and when to look again.
-func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced, up bool) (old []life.Pod, again time.Duration, err error) {
+// the set. What is left of it to be done is for when the Services are as the set
+// now says.
+func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced, up bool) (life.Decision, error) {
 	pods, err := r.pods(ctx, set)
 	if err != nil {
-		return nil, 0, err
+		return life.Decision{}, err
 	}
 	known := r.memory.of(set)
 	now := time.Now()
@@ -106,10 +106,10 @@ func (r *reconciler) follow(ctx context.Context, set *appsv1.StatefulSet, fenced
 	known.phase = decision.Status.Phase
 	r.memory.keep(client.ObjectKeyFromObject(set), known)
 	if err := r.keepStatus(ctx, set, decision.Status); err != nil {
-		return nil, 0, err
+		return life.Decision{}, err
 	}
 	r.tell(ctx, set, decision)
-	return decision.Delete, decision.Again, nil
+	return decision, nil
 }
 
 // sooner gives the sooner of two times to look again, zero being never.

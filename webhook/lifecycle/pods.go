@@ -102,15 +102,19 @@ func controlled(pods []corev1.Pod, set *appsv1.StatefulSet, container string) []
 	return own
 }
 
-// deletePods deletes pods all at once. Each is meant by its UID, so that a new
-// one of the same name is never hit.
-func (r *reconciler) deletePods(ctx context.Context, set *appsv1.StatefulSet, pods []life.Pod) error {
+// deletePods deletes pods all at once, in a hurry with a second for each to end.
+// Each is meant by its UID, so that a new one of the same name is never hit.
+func (r *reconciler) deletePods(ctx context.Context, set *appsv1.StatefulSet, pods []life.Pod, hurry bool) error {
 	problems := make([]error, len(pods))
 	var done sync.WaitGroup
 	for i := range pods {
 		done.Go(func() {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: pods[i].Name}}
-			err := r.client.Delete(ctx, pod, client.Preconditions{UID: &pods[i].UID})
+			options := []client.DeleteOption{client.Preconditions{UID: &pods[i].UID}}
+			if hurry {
+				options = append(options, client.GracePeriodSeconds(1))
+			}
+			err := r.client.Delete(ctx, pod, options...)
 			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 				problems[i] = fmt.Errorf("cannot delete pod %s: %w", pods[i].Name, err)
 			}
