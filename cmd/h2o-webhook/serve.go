@@ -17,6 +17,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -74,6 +75,7 @@ func serve(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("cannot find the API server: %w", err)
 	}
+	rest.DisableCompression = true // the API server is near, and the buffers take a megabyte
 	certOptions := certs.Options{Namespace: o.namespace, SecretName: o.secretName, Configuration: o.configuration, Hosts: o.hosts()}
 	late := &lateSource{}
 	mgr, err := ctrl.NewManager(rest, managerOptions(o, certOptions, late))
@@ -148,7 +150,7 @@ func managerOptions(o options, certOptions certs.Options, source certs.Source) c
 func newScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		admissionregistrationv1.AddToScheme, appsv1.AddToScheme, corev1.AddToScheme, discoveryv1.AddToScheme,
+		admissionregistrationv1.AddToScheme, appsv1.AddToScheme, corev1.AddToScheme, discoveryv1.AddToScheme, eventsv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			panic(err) // the types are compiled in

@@ -23,7 +23,7 @@ func (r *reconciler) backfill(ctx context.Context, set *appsv1.StatefulSet) (boo
 	object := inject.Object{Set: set}
 	result, err := inject.Review(object, object, r.settings())
 	if rejected, ok := errors.AsType[*inject.RejectedError](err); ok {
-		if r.warn(set, nil, eventCannotInject, rejected.Error()) {
+		if r.warn(ctx, set, nil, eventCannotInject, rejected.Error()) {
 			r.metrics.backfills.WithLabelValues("rejected").Inc()
 		}
 		return false, nil // trying again helps nobody before the set changes
@@ -31,7 +31,7 @@ func (r *reconciler) backfill(ctx context.Context, set *appsv1.StatefulSet) (boo
 	if err != nil {
 		return false, err
 	}
-	r.warn(set, nil, eventCannotInject, "")
+	r.warn(ctx, set, nil, eventCannotInject, "")
 	if len(result.Changes) == 0 {
 		return false, nil
 	}
@@ -41,7 +41,7 @@ func (r *reconciler) backfill(ctx context.Context, set *appsv1.StatefulSet) (boo
 	}
 	r.metrics.backfills.WithLabelValues("injected").Inc()
 	log.FromContext(ctx).Info("statefulset injected", "uid", set.UID, "changes", len(result.Changes))
-	r.event(set, nil, corev1.EventTypeNormal, eventInjected, summary(result))
+	r.events.event(ctx, set, nil, corev1.EventTypeNormal, eventInjected, summary(result))
 	return true, nil
 }
 
@@ -59,7 +59,7 @@ func (r *reconciler) uninject(ctx context.Context, set *appsv1.StatefulSet) erro
 	}
 	r.metrics.backfills.WithLabelValues("uninjected").Inc()
 	log.FromContext(ctx).Info("statefulset uninjected", "uid", set.UID, "changes", len(result.Changes))
-	r.event(set, nil, corev1.EventTypeNormal, eventUninjected, fmt.Sprintf("%d changes taken back: label %s=%s is gone", len(result.Changes), inject.LabelCluster, inject.LabelClusterValue))
+	r.events.event(ctx, set, nil, corev1.EventTypeNormal, eventUninjected, fmt.Sprintf("%d changes taken back: label %s=%s is gone", len(result.Changes), inject.LabelCluster, inject.LabelClusterValue))
 	return nil
 }
 

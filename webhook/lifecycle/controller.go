@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
-	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -96,7 +95,7 @@ func indexControllers(ctx context.Context, indexer client.FieldIndexer) error {
 type reconciler struct {
 	client client.Client // reads from the cache
 	live   client.Reader // reads from the API server, also what is not labelled
-	events events.EventRecorder
+	events *recorder
 	// settings gives the defaults for an injection.
 	settings func() policy.Settings
 	limits   life.Limits
@@ -116,12 +115,15 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) er
 	r := &reconciler{
 		client:   mgr.GetClient(),
 		live:     mgr.GetAPIReader(),
-		events:   mgr.GetEventRecorder(fieldOwner),
+		events:   newRecorder(mgr.GetClient()),
 		settings: options.Settings,
 		limits:   options.Limits,
 		metrics:  newMeters(metrics.Registry, remembered),
 		memory:   remembered,
 		asker:    newAsker(),
+	}
+	if err := mgr.Add(r.events); err != nil {
+		return fmt.Errorf("cannot add the recorder of events: %w", err)
 	}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("statefulset").

@@ -172,7 +172,7 @@ func (r *reconciler) tell(ctx context.Context, set *appsv1.StatefulSet, decision
 		if e.Warning {
 			kind = corev1.EventTypeWarning
 		}
-		r.event(set, nil, kind, e.Reason, e.Note)
+		r.events.event(ctx, set, nil, kind, e.Reason, e.Note)
 		log.FromContext(ctx).Info("cluster "+e.Reason, "uid", set.UID, "why", e.Note)
 	}
 	if decision.Began != "" {

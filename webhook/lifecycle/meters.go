@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/h2o-webhook/h2o-webhook/webhook/life"
 )
@@ -19,10 +18,6 @@ const (
 	eventForeignService     = "ForeignService"
 	eventInvalidServiceName = "InvalidServiceName"
 )
-
-// maxNote is how long the note of an Event may be, in bytes.
-// Source: k8s.io/kubernetes pkg/apis/core/validation/events.go, NoteLengthLimit.
-const maxNote = 1024
 
 // meters are what the reconcilers count.
 type meters struct {
@@ -66,14 +61,4 @@ func newMeters(registry prometheus.Registerer, remembered *memory) *meters {
 		}, func() float64 { return remembered.count(phase) }))
 	}
 	return m
-}
-
-// event tells the user of an object what was done or is wrong; related is the
-// Service that it is about, nil for none. The server folds the same into a series.
-func (r *reconciler) event(object, related runtime.Object, kind, reason, note string) {
-	action := "Inject"
-	if related != nil {
-		action = "Reconcile"
-	}
-	r.events.Eventf(object, related, kind, reason, action, "%s", note[:min(len(note), maxNote)])
 }

@@ -30,7 +30,7 @@ const (
 func (r *reconciler) reconcileServices(ctx context.Context, set *appsv1.StatefulSet) (ctrl.Result, error) {
 	wanted := []*corev1.Service{inject.LeaderService(set)}
 	problem := inject.ServiceProblem(set)
-	r.warn(set, nil, eventInvalidServiceName, problem)
+	r.warn(ctx, set, nil, eventInvalidServiceName, problem)
 	if problem == "" {
 		wanted = append(wanted, inject.DiscoveryService(set))
 	}
@@ -54,10 +54,10 @@ func (r *reconciler) reconcileService(ctx context.Context, set *appsv1.StatefulS
 	}
 	standing := stand(current, set)
 	if standing == foreign {
-		r.reportForeign(set, current, wanted)
+		r.reportForeign(ctx, set, current, wanted)
 		return lookAgain, nil
 	}
-	r.warn(set, wanted, eventForeignService, "")
+	r.warn(ctx, set, wanted, eventForeignService, "")
 	switch {
 	case standing == absent:
 		return 0, r.create(ctx, set, wanted)
@@ -145,7 +145,7 @@ func (r *reconciler) remove(ctx context.Context, set *appsv1.StatefulSet, servic
 
 // reportForeign says what keeps somebody else's Service from serving the
 // cluster. A discovery Service that fits is used as it is, in silence.
-func (r *reconciler) reportForeign(set *appsv1.StatefulSet, current, wanted *corev1.Service) {
+func (r *reconciler) reportForeign(ctx context.Context, set *appsv1.StatefulSet, current, wanted *corev1.Service) {
 	role := wanted.Labels[inject.LabelService]
 	problems := []string{"was not made by this product, so clients have no address of the leader's: rename it"}
 	if role == inject.ServiceDiscovery {
@@ -155,7 +155,7 @@ func (r *reconciler) reportForeign(set *appsv1.StatefulSet, current, wanted *cor
 	if len(problems) > 0 {
 		note = fmt.Sprintf("service %s %s; it is left as it is", current.Name, strings.Join(problems, "; "))
 	}
-	if r.warn(set, current, eventForeignService, note) {
+	if r.warn(ctx, set, current, eventForeignService, note) {
 		r.metrics.foreign.WithLabelValues(role).Inc()
 	}
 }
@@ -167,7 +167,7 @@ func (r *reconciler) report(ctx context.Context, set *appsv1.StatefulSet, servic
 	r.metrics.services.WithLabelValues(role, action).Inc()
 	log.FromContext(ctx).Info("service "+action, "service", service.Name, "role", role)
 	if event != "" {
-		r.event(set, service, corev1.EventTypeNormal, event, fmt.Sprintf("%s service %s %s", role, service.Name, action))
+		r.events.event(ctx, set, service, corev1.EventTypeNormal, event, fmt.Sprintf("%s service %s %s", role, service.Name, action))
 	}
 }
 

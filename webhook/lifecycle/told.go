@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"context"
 	"strings"
 	"sync"
 
@@ -52,7 +53,7 @@ func (t *told) forget(set types.NamespacedName) {
 // warn tells the user of a set what stands in its way, once until it changes; an
 // empty note says that nothing does any more. The Service that it is about is nil
 // for none. It says whether there was something to tell.
-func (r *reconciler) warn(set *appsv1.StatefulSet, service *corev1.Service, reason, note string) bool {
+func (r *reconciler) warn(ctx context.Context, set *appsv1.StatefulSet, service *corev1.Service, reason, note string) bool {
 	// A set made anew under the same name is another one.
 	topic := []string{string(set.UID), reason}
 	if service != nil {
@@ -62,9 +63,9 @@ func (r *reconciler) warn(set *appsv1.StatefulSet, service *corev1.Service, reas
 		return false
 	}
 	if service == nil {
-		r.event(set, nil, corev1.EventTypeWarning, reason, note) // a nil of its own type is not nil
+		r.events.event(ctx, set, nil, corev1.EventTypeWarning, reason, note) // a nil of its own type is not nil
 	} else {
-		r.event(set, service, corev1.EventTypeWarning, reason, note)
+		r.events.event(ctx, set, service, corev1.EventTypeWarning, reason, note)
 	}
 	return true
 }
