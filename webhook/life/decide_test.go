@@ -17,7 +17,12 @@ var (
 )
 
 // scene is one cluster at one time; the steps of a case change it.
-type scene struct{ life.Input }
+type scene struct {
+	life.Input
+	// answers are the pods', heard for so long.
+	answers map[types.UID]life.Answer
+	long    time.Duration
+}
 
 // formed is a cluster of three that formed a minute after the epoch, an hour ago.
 func formed() *scene {
@@ -31,7 +36,7 @@ func formed() *scene {
 
 // forming is a cluster of three whose pods have run for a minute.
 func forming() *scene {
-	s := &scene{life.Input{Now: epoch.Add(time.Minute), Limits: limits, FenceUp: true}}
+	s := &scene{Input: life.Input{Now: epoch.Add(time.Minute), Limits: limits, FenceUp: true}}
 	s.Set = life.Set{Replicas: 3, Revision: "one", Settled: true, LeaderReadiness: true, Fenced: true}
 	for i := range 3 {
 		s.Pods = append(s.Pods, pod(i, "one"))
@@ -52,18 +57,22 @@ func pod(i int, revision string) life.Pod {
 func (s *scene) says(answers ...string) { s.saysFor(20*time.Second, answers...) }
 
 func (s *scene) saysFor(long time.Duration, answers ...string) {
-	given := map[types.UID]life.Answer{}
+	s.answers, s.long = map[types.UID]life.Answer{}, long
 	for i, answer := range answers {
 		switch answer {
 		case "looking":
-			given[s.Pods[i].UID] = life.Answer{Says: life.SaysLeader}
+			s.answers[s.Pods[i].UID] = life.Answer{Says: life.SaysLeader}
 		default:
-			given[s.Pods[i].UID] = life.Answer{Says: life.Says(answer), Open: answer == "leader" || answer == "follower"}
+			s.answers[s.Pods[i].UID] = life.Answer{Says: life.Says(answer), Open: answer == "leader" || answer == "follower"}
 		}
 	}
+	s.hear()
+}
+
+func (s *scene) hear() {
 	s.Watch = life.Watch{}
 	for at := range 5 {
-		s.Watch = s.Watch.Next(given, s.Now.Add(-long*time.Duration(4-at)/4))
+		s.Watch = s.Watch.Next(s.answers, s.Now.Add(-s.long*time.Duration(4-at)/4))
 	}
 }
 
@@ -71,18 +80,18 @@ func (s *scene) saysFor(long time.Duration, answers ...string) {
 // looking for each other at a later one.
 func (s *scene) starts(heard, opened time.Time) {
 	nothing, looking := map[types.UID]life.Answer{}, map[types.UID]life.Answer{}
-	for uid := range s.Watch.Answers {
+	for uid := range s.answers {
 		nothing[uid], looking[uid] = life.Answer{Says: life.SaysNothing}, life.Answer{Says: life.SaysLeader}
 	}
-	answers := s.Watch.Answers
-	s.Watch = life.Watch{}.Next(nothing, heard).Next(looking, heard).Next(answers, opened)
+	s.Watch = life.Watch{}.Next(nothing, heard).Next(looking, heard).Next(s.answers, opened)
 }
 
 // counts has a leader say how many nodes its cloud has.
 func (s *scene) counts(i int, size life.Size) {
-	answer := s.Watch.Answers[s.Pods[i].UID]
+	answer := s.answers[s.Pods[i].UID]
 	answer.Size = size
-	s.Watch.Answers[s.Pods[i].UID] = answer
+	s.answers[s.Pods[i].UID] = answer
+	s.hear()
 }
 
 func (s *scene) decide() life.Decision {
@@ -117,7 +126,7 @@ func TestPhase(t *testing.T) {
 		"one 200 and two 404s":                               {forming, func(s *scene) { s.says("follower", "leader", "follower") }, life.PhaseFormed, "a cluster of 3, led by h2o-1", "h2o-1"},
 		"the same heard only once": {forming, func(s *scene) {
 			s.says("follower", "leader", "follower")
-			s.Watch = life.Watch{}.Next(s.Watch.Answers, s.Now)
+			s.Watch = life.Watch{}.Next(s.answers, s.Now)
 		}, life.PhaseForming, "", ""},
 		"nodes that are in no cloud yet: their leader keeps callers waiting": {forming, func(s *scene) {
 			s.says("leader", "follower", "follower")

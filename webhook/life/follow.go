@@ -148,7 +148,7 @@ func (d *decider) followFormed() {
 		d.enter(PhaseDegraded, true, "%s; it is left as it is, as annotation %s says", g.Lost, policy.AnnotationOnMemberLoss)
 	case g.Lost != "":
 		d.out.Again = lookAgain // it is restarted when the set has settled
-	case len(d.Watch.Answers) == 0:
+	case len(d.Watch.nodes) == 0:
 		// Not asked yet: it is what it was.
 	case g.Proof == ProofReadiness && !d.view.whole():
 		d.keepFormed()

@@ -113,7 +113,7 @@ func later(a, b time.Time) time.Time {
 // lastAsked is when H2O in a pod may last have looked for its peers, in this run
 // or in one before that crashed; zero for never.
 func (d *decider) lastAsked(p *Pod) time.Time {
-	opened := d.Watch.opened[p.UID]
+	n, _ := d.Watch.of(p.UID)
 	member, runs := false, p.Restarts // since it was a member, if it was
 	if !p.Running && p.Exit != nil {
 		runs++ // the one that is to come
@@ -125,8 +125,8 @@ func (d *decider) lastAsked(p *Pod) time.Time {
 	switch {
 	case member && runs == 0:
 		return g.Formed
-	case !opened.IsZero() && opened.After(p.Started) && p.Running: // in this run
-		return opened
+	case !n.opened.IsZero() && n.opened.After(p.Started) && p.Running: // in this run
+		return n.opened
 	case !p.Ours:
 		return time.Time{}
 	case p.mayAsk(d.Now) || runs > 1 || !member && (runs == 1 || p.Ended && p.IP != ""):

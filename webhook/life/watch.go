@@ -48,60 +48,64 @@ const (
 )
 
 // Watch remembers what the nodes of one cluster said, for as long as they all
-// said the same.
+// said the same. There is one for every cluster, so it is small.
 type Watch struct {
-	// Answers are the latest, by pod.
-	Answers map[types.UID]Answer
-	// Since is when they became what they are, Asked how often in a row they
-	// were that, Last the time of the latest.
+	// Since is when the answers became what they are, Asked how often in a row
+	// they were that, Last the time of the latest.
 	Since, Last time.Time
 	Asked       int
 	// first is when the nodes were first asked.
 	first time.Time
-	// opened is when each pod's port was first seen open.
-	opened map[types.UID]time.Time
-	// heard is when each pod that had been asked in vain first said something.
-	heard map[types.UID]time.Time
+	nodes []node
+}
+
+// node is one pod that was asked.
+type node struct {
+	uid    types.UID
+	answer Answer // the latest
+	// opened is when the port was first seen open, heard when a node that had been
+	// asked in vain first said something.
+	opened, heard time.Time
 }
 
 // Next gives the watch after another round of questions.
 func (w Watch) Next(answers map[types.UID]Answer, now time.Time) Watch {
-	next := Watch{Answers: answers, Since: now, Last: now, Asked: 1, first: w.first, opened: map[types.UID]time.Time{}, heard: map[types.UID]time.Time{}}
-	if sameAnswers(w.Answers, answers) {
+	next := Watch{Since: now, Last: now, Asked: 1, first: w.first, nodes: make([]node, 0, len(answers))}
+	same := len(answers) == len(w.nodes) && len(answers) > 0
+	for uid, answer := range answers {
+		before, asked := w.of(uid)
+		n := node{uid, answer, before.opened, before.heard}
+		if answer.Open && n.opened.IsZero() {
+			n.opened = now
+		} else if !answer.Open {
+			n.opened = time.Time{}
+		}
+		if n.heard.IsZero() && asked && !before.answer.heard() && answer.heard() {
+			n.heard = now
+		}
+		same = same && asked && before.answer.Says == answer.Says && before.answer.Open == answer.Open
+		next.nodes = append(next.nodes, n)
+	}
+	if same {
 		next.Since, next.Asked = w.Since, w.Asked+1
 	}
 	if next.first.IsZero() {
 		next.first = now
 	}
-	for uid, answer := range answers {
-		if answer.Open {
-			next.opened[uid] = now
-			if at, has := w.opened[uid]; has {
-				next.opened[uid] = at
-			}
-		}
-		if at, has := w.heard[uid]; has {
-			next.heard[uid] = at
-		} else if before, asked := w.Answers[uid]; asked && !before.heard() && answer.heard() {
-			next.heard[uid] = now
-		}
-	}
 	return next
 }
 
-func (a Answer) heard() bool { return a.Says == SaysLeader || a.Says == SaysFollower }
-
-func sameAnswers(a, b map[types.UID]Answer) bool {
-	if len(a) != len(b) || len(a) == 0 {
-		return false
-	}
-	for uid, answer := range a {
-		if other, has := b[uid]; !has || other.Says != answer.Says || other.Open != answer.Open {
-			return false
+// of gives what is known of a pod, and whether it was asked.
+func (w Watch) of(uid types.UID) (node, bool) {
+	for i := range w.nodes {
+		if w.nodes[i].uid == uid {
+			return w.nodes[i], true
 		}
 	}
-	return true
+	return node{}, false
 }
+
+func (a Answer) heard() bool { return a.Says == SaysLeader || a.Says == SaysFollower }
 
 // Bounds on how long the nodes may say something before it is believed.
 const (
@@ -134,7 +138,8 @@ func (w Watch) view(pods []Pod, wanted int) view {
 	v := view{wanted: wanted}
 	for i := range pods {
 		p := pods[i]
-		switch answer := w.Answers[p.UID]; {
+		n, _ := w.of(p.UID)
+		switch answer := n.answer; {
 		case answer.Says == SaysFollower:
 			v.followers = append(v.followers, p)
 		case answer.Says == SaysLeader && answer.Open:
@@ -171,7 +176,10 @@ func (w Watch) proved(v view, now time.Time) bool {
 }
 
 // size is what the one leader says.
-func (w Watch) size(v view) Size { return w.Answers[v.leaders[0].UID].Size }
+func (w Watch) size(v view) Size {
+	n, _ := w.of(v.leaders[0].UID)
+	return n.answer.Size
+}
 
 // clouded counts the nodes that have stopped looking.
 func (v view) clouded() int { return len(v.leaders) + len(v.followers) }
@@ -205,8 +213,8 @@ func (w Watch) wrong(v view, now time.Time, dnsTTL time.Duration) string {
 func (w Watch) patience(v view) time.Duration {
 	longest := wrongAfter
 	for _, p := range slices.Concat(v.leaders, v.followers) {
-		if at, has := w.heard[p.UID]; has && !p.Started.IsZero() {
-			longest = max(longest, 3*at.Sub(p.Started))
+		if n, _ := w.of(p.UID); !n.heard.IsZero() && !p.Started.IsZero() {
+			longest = max(longest, 3*n.heard.Sub(p.Started))
 		}
 	}
 	return min(longest, maxPatience)

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
+	toolscache "k8s.io/client-go/tools/cache"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,12 +35,23 @@ type Options struct {
 }
 
 // CacheByObject restricts a cache to labelled objects, so that its memory
-// follows the managed clusters and not the size of the Kubernetes cluster.
+// follows the managed clusters and not the size of the Kubernetes cluster; and to
+// what of them is looked at.
 func CacheByObject() map[client.Object]cache.ByObject {
+	shared := newSharedStrings()
+	sharing := func(strip toolscache.TransformFunc) toolscache.TransformFunc {
+		return func(object any) (any, error) {
+			stripped, err := strip(object)
+			if kept, is := stripped.(client.Object); is && err == nil {
+				shared.share(kept)
+			}
+			return stripped, err
+		}
+	}
 	return map[client.Object]cache.ByObject{
-		&appsv1.StatefulSet{}: {Label: labels.SelectorFromSet(labels.Set{inject.LabelCluster: inject.LabelClusterValue}), Transform: stripSet},
-		&corev1.Service{}:     {Label: labels.SelectorFromSet(labels.Set{inject.LabelManagedBy: inject.ManagedBy})},
-		&corev1.Pod{}:         {Label: labelled(inject.LabelClusterName), Transform: stripPod},
+		&appsv1.StatefulSet{}: {Label: labels.SelectorFromSet(labels.Set{inject.LabelCluster: inject.LabelClusterValue}), Transform: sharing(stripSet)},
+		&corev1.Service{}:     {Label: labels.SelectorFromSet(labels.Set{inject.LabelManagedBy: inject.ManagedBy}), Transform: sharing(cache.TransformStripManagedFields())},
+		&corev1.Pod{}:         {Label: labelled(inject.LabelClusterName), Transform: sharing(stripPod)},
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/reference"
-	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
@@ -96,41 +95,41 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "")
 }
 
-// Start writes what is queued until the manager stops; NeedLeaderElection is
-// said by its absence: only the elected replica has something to tell.
+// Start writes what is queued until the manager stops, and then what still waits.
+// Only the elected replica has something to tell.
 func (r *recorder) Start(ctx context.Context) error {
-	for {
+	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastEvents, cancel) })()
+	for writing.Err() == nil {
 		select {
 		case event := <-r.queue:
-			r.write(ctx, event)
+			r.write(writing, event)
+			continue
+		default:
+		}
+		select {
+		case event := <-r.queue:
+			r.write(writing, event)
 		case <-ctx.Done():
-			r.writeLast(context.WithoutCancel(ctx))
 			return nil
 		}
 	}
-}
-
-func (r *recorder) writeLast(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lastEvents)
-	defer cancel()
-	for ctx.Err() == nil {
-		select {
-		case event := <-r.queue:
-			r.write(ctx, event)
-		default:
-			return
-		}
-	}
+	return nil
 }
 
 // write makes one Event. One that the server refuses, as in a namespace that is
 // about to go, is not tried again.
 func (r *recorder) write(ctx context.Context, event *eventsv1.Event) {
-	again := func(err error) bool {
-		return ctx.Err() == nil && apierrors.ReasonForError(err) == metav1.StatusReasonUnknown
+	var problem error
+	err := wait.ExponentialBackoffWithContext(ctx, eventTries, func(ctx context.Context) (done bool, err error) {
+		problem = r.client.Create(ctx, event.DeepCopy())
+		return problem == nil || apierrors.ReasonForError(problem) != metav1.StatusReasonUnknown, nil
+	})
+	if problem == nil {
+		problem = err // the context ended before the first try
 	}
-	err := retry.OnError(eventTries, again, func() error { return r.client.Create(ctx, event.DeepCopy()) })
-	if err != nil && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		log.FromContext(ctx).Error(err, "event not written", "namespace", event.Namespace, "about", event.Regarding.Name, "reason", event.Reason, "note", event.Note)
+	if problem != nil && !apierrors.HasStatusCause(problem, corev1.NamespaceTerminatingCause) {
+		log.FromContext(ctx).Error(problem, "event not written", "namespace", event.Namespace, "about", event.Regarding.Name, "reason", event.Reason, "note", event.Note)
 	}
 }
