@@ -4,7 +4,6 @@ package h2o
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/h2o-webhook/h2o-webhook/webhook/life"
@@ -208,15 +208,14 @@ func (l *lived) deleteNode() {
 	}
 	restarts := l.restarts
 	l.until("formed without the node", nodeLimit, func(s life.Status) bool { return s.Phase == life.PhaseFormed && s.Restarts > restarts })
-	// A kubelet registers its node only when it starts.
-	text, err := json.Marshal(map[string]any{
-		"apiVersion": "v1", "kind": "Node", "spec": map[string]any{"podCIDR": node.Spec.PodCIDR, "podCIDRs": node.Spec.PodCIDRs},
-		"metadata": map[string]any{"name": node.Name, "labels": node.Labels, "annotations": node.Annotations},
-	})
-	if err != nil {
-		l.Fatal(err)
+	// A kubelet registers its node only when it starts; and a kube-proxy ends, to be
+	// started anew by who looks after it, when its node has other addresses.
+	anew := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: node.Name, Labels: node.Labels, Annotations: node.Annotations},
+		Spec:       corev1.NodeSpec{PodCIDR: node.Spec.PodCIDR, PodCIDRs: node.Spec.PodCIDRs},
+		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses},
 	}
-	if _, _, err := cluster.RunKubectl(l.Context(), string(text), "create", "-f", "-"); err != nil {
+	if err := cluster.Client.Create(l.Context(), anew); err != nil {
 		l.Fatal(err)
 	}
 	l.link("up")
