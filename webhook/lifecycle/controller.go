@@ -55,13 +55,18 @@ func CacheByObject() map[client.Object]cache.ByObject {
 	}
 }
 
-// stripSet empties of a StatefulSet in the cache what can be large and is never
-// looked at. The annotation itself stays: a patch is made from what is there.
+// stripSet empties of a StatefulSet in the cache what is large and never looked
+// at. The annotation itself stays: a patch is made from what is there.
 func stripSet(object any) (any, error) {
 	if set, ok := object.(*appsv1.StatefulSet); ok {
 		set.ManagedFields = nil
 		if _, has := set.Annotations[corev1.LastAppliedConfigAnnotation]; has {
 			set.Annotations[corev1.LastAppliedConfigAnnotation] = ""
+		}
+		for _, containers := range [][]corev1.Container{set.Spec.Template.Spec.InitContainers, set.Spec.Template.Spec.Containers} {
+			for i := range containers {
+				containers[i].Resources = corev1.ResourceRequirements{}
+			}
 		}
 	}
 	return object, nil

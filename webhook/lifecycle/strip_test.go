@@ -1,16 +1,21 @@
 package lifecycle
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/h2o-webhook/h2o-webhook/internal/randomset"
 	"github.com/h2o-webhook/h2o-webhook/webhook/inject"
 	"github.com/h2o-webhook/h2o-webhook/webhook/life"
+	"github.com/h2o-webhook/h2o-webhook/webhook/policy"
 )
 
 // TestStripPod proves that a pod in the cache says to package life all that the
@@ -51,6 +56,30 @@ func TestStripPod(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestStripSetChangesNoDecision proves that a set in the cache is judged like the
+// whole one.
+func TestStripSetChangesNoDecision(t *testing.T) {
+	for seed := range uint64(500) {
+		whole := randomset.New(rand.NewPCG(seed, 0))
+		for i := range whole.Spec.Template.Spec.Containers {
+			memory := corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}
+			whole.Spec.Template.Spec.Containers[i].Resources = corev1.ResourceRequirements{Requests: memory, Limits: memory}
+		}
+		stripped := whole.DeepCopy()
+		if _, err := stripSet(stripped); err != nil {
+			t.Fatal(err)
+		}
+		judge := func(set *appsv1.StatefulSet) string {
+			object := inject.Object{Set: set}
+			result, err := inject.Review(object, object, policy.Defaults())
+			return fmt.Sprint(result.Changes, result.Warnings, err)
+		}
+		if diff := cmp.Diff(judge(whole), judge(stripped)); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
+		}
 	}
 }
 
