@@ -18,7 +18,7 @@ var version = ""
 // garbagePercent is how much the heap may grow before it is collected, unless
 // $GOGC says otherwise. It holds the caches above all, and changes little: Go's
 // own 100 would double our memory to spare a second of CPU a minute.
-const garbagePercent = 10
+const garbagePercent = 5
 
 func main() {
 	if os.Getenv("GOGC") == "" {

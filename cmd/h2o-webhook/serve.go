@@ -13,12 +13,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap/zapcore"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	eventsv1 "k8s.io/api/events/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -71,14 +67,14 @@ func serve(ctx context.Context, o options) error {
 	log := newLog(o)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
-	rest, err := ctrl.GetConfig()
+	api, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("cannot find the API server: %w", err)
 	}
-	rest.DisableCompression = true // the API server is near, and the buffers take a megabyte
+	api.DisableCompression = true // the server is near, and the buffers take a megabyte
 	certOptions := certs.Options{Namespace: o.namespace, SecretName: o.secretName, Configuration: o.configuration, Hosts: o.hosts()}
 	late := &lateSource{}
-	mgr, err := ctrl.NewManager(rest, managerOptions(o, certOptions, late))
+	mgr, err := ctrl.NewManager(api, managerOptions(o, certOptions, late))
 	if err != nil {
 		return fmt.Errorf("cannot make the manager: %w", err)
 	}
@@ -131,6 +127,7 @@ func managerOptions(o options, certOptions certs.Options, source certs.Source) c
 	grace := 20 * time.Second
 	return ctrl.Options{
 		Scheme:                        newScheme(),
+		MapperProvider:                func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return newMapper(), nil },
 		Cache:                         cache.Options{ByObject: byObject, DefaultTransform: cache.TransformStripManagedFields()},
 		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress:        o.healthAddress,
@@ -143,20 +140,6 @@ func managerOptions(o options, certOptions certs.Options, source certs.Source) c
 			Host: o.host, Port: o.port, TLSOpts: []func(*tls.Config){certs.Configure(source)},
 		}),
 	}
-}
-
-// newScheme knows the kinds that are read and written, and no others: they would
-// be a megabyte of memory.
-func newScheme() *runtime.Scheme {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{
-		admissionregistrationv1.AddToScheme, appsv1.AddToScheme, corev1.AddToScheme, discoveryv1.AddToScheme, eventsv1.AddToScheme,
-	} {
-		if err := add(scheme); err != nil {
-			panic(err) // the types are compiled in
-		}
-	}
-	return scheme
 }
 
 // addChecks makes the server live while it runs, and ready while a trusted
