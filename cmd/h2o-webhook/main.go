@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"time"
 
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,7 +23,6 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)
 	}
-	go giveBack()
 	root := &cobra.Command{
 		Use:           "h2o-webhook",
 		Short:         "Makes labelled StatefulSets correct H2O clusters",
@@ -35,14 +33,6 @@ func main() {
 	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		os.Exit(1)
-	}
-}
-
-// giveBack returns what was freed to the machine. Go's runtime keeps a tenth and
-// more of it, for a next time that hardly comes where nothing happens for hours.
-func giveBack() {
-	for range time.Tick(time.Minute) {
-		debug.FreeOSMemory()
 	}
 }
 

@@ -124,12 +124,27 @@ func (r *recorder) write(ctx context.Context, event *eventsv1.Event) {
 	var problem error
 	err := wait.ExponentialBackoffWithContext(ctx, eventTries, func(ctx context.Context) (done bool, err error) {
 		problem = r.client.Create(ctx, event.DeepCopy())
-		return problem == nil || apierrors.ReasonForError(problem) != metav1.StatusReasonUnknown, nil
+		return !passing(problem), nil
 	})
 	if problem == nil {
-		problem = err // the context ended before the first try
+		problem = err // it ended before the first try
 	}
 	if problem != nil && !apierrors.HasStatusCause(problem, corev1.NamespaceTerminatingCause) {
 		log.FromContext(ctx).Error(problem, "event not written", "namespace", event.Namespace, "about", event.Regarding.Name, "reason", event.Reason, "note", event.Note)
+	}
+}
+
+// passing says whether what kept an Event from being written may be over soon.
+func passing(problem error) bool {
+	if problem == nil {
+		return false
+	}
+	switch apierrors.ReasonForError(problem) {
+	case metav1.StatusReasonUnknown, // no answer at all
+		metav1.StatusReasonInternalError, metav1.StatusReasonServiceUnavailable, metav1.StatusReasonTooManyRequests,
+		metav1.StatusReasonServerTimeout, metav1.StatusReasonTimeout:
+		return true
+	default:
+		return false
 	}
 }
