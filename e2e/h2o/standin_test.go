@@ -156,12 +156,19 @@ func (c *compared) form() {
 	c.Apply(fmt.Sprintf(comparedManifest, c.program.container, c.program.slow, c.Space.Namespace, domain))
 	c.Eventually("a cloud of three", comparedLimit, func(ctx context.Context) error {
 		c.look(ctx)
+		whole, followers := 0, 0
 		for _, s := range c.last {
-			if s.Size == 3 && len(c.last) == 3 {
-				return nil
+			switch {
+			case s.Size == 3:
+				whole++
+			case s.Answer == http.StatusNotFound:
+				followers++
 			}
 		}
-		return fmt.Errorf("%v", c.last)
+		if whole != 1 || followers != 2 {
+			return fmt.Errorf("%v", c.last)
+		}
+		return nil
 	})
 }
 
