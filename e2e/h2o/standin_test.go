@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,7 +69,7 @@ spec:
 const (
 	comparedLimit = 6 * time.Minute
 	// comparedPatience is for one answer: H2O takes questions before it answers any.
-	comparedPatience = 5 * time.Second
+	comparedPatience = time.Second
 	// steadyFor is how long answers must stay as they are to be final: longer than
 	// nodes need to agree on a cloud.
 	steadyFor = 20 * time.Second
@@ -190,31 +191,49 @@ func (c *compared) end() observed {
 	return observed{slices.Compact(values(c.first)), values(c.last)}
 }
 
-// look asks all nodes once.
+// look asks all nodes once, at the same time: one that keeps us waiting must not
+// have us miss what another says first.
 func (c *compared) look(ctx context.Context) {
 	c.last = map[string]state{}
+	var lock sync.Mutex
+	var asked sync.WaitGroup
 	for _, pod := range c.Pods("nodes") {
 		if pod.Status.PodIP == "" {
 			continue
 		}
-		answer, _, _ := c.get(ctx, pod.Name, h2otest.PortProbe, "kubernetes/isLeaderNode")
-		if answer != http.StatusOK && answer != http.StatusNotFound {
-			continue // the API server's own word
-		}
-		_, body, refused := c.get(ctx, pod.Name, h2otest.PortREST, "3/Cloud")
-		var cloud h2otest.Cloud
-		if answer == http.StatusOK && json.Unmarshal(body, &cloud) != nil {
-			cloud.Size = 0 // it is not ready to answer
-		}
-		s := state{Answer: answer, Open: !refused, Size: cloud.Size}
-		c.last[pod.Name] = s
-		run := string(pod.UID)
-		if len(pod.Status.ContainerStatuses) > 0 {
-			run += pod.Status.ContainerStatuses[0].ContainerID
-		}
-		if _, known := c.first[run]; !known {
-			c.first[run] = s
-		}
+		asked.Go(func() {
+			if s, said := c.ask(ctx, pod.Name); said {
+				lock.Lock()
+				defer lock.Unlock()
+				c.note(&pod, s)
+			}
+		})
+	}
+	asked.Wait()
+}
+
+// ask asks one node, and says whether it answered.
+func (c *compared) ask(ctx context.Context, pod string) (s state, said bool) {
+	answer, _, _ := c.get(ctx, pod, h2otest.PortProbe, "kubernetes/isLeaderNode")
+	if answer != http.StatusOK && answer != http.StatusNotFound {
+		return state{}, false // the API server's own word
+	}
+	_, body, refused := c.get(ctx, pod, h2otest.PortREST, "3/Cloud")
+	var cloud h2otest.Cloud
+	if answer == http.StatusOK && json.Unmarshal(body, &cloud) != nil {
+		cloud.Size = 0 // it is not ready to answer
+	}
+	return state{Answer: answer, Open: !refused, Size: cloud.Size}, true
+}
+
+func (c *compared) note(pod *corev1.Pod, s state) {
+	c.last[pod.Name] = s
+	run := string(pod.UID)
+	if len(pod.Status.ContainerStatuses) > 0 {
+		run += pod.Status.ContainerStatuses[0].ContainerID
+	}
+	if _, known := c.first[run]; !known {
+		c.first[run] = s
 	}
 }
 
