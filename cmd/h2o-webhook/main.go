@@ -17,7 +17,7 @@ var version = ""
 // garbagePercent is how much the heap may grow before it is collected, unless
 // $GOGC says otherwise. It holds the caches above all, and changes little: Go's
 // own 100 would double our memory to spare a second of CPU a minute.
-const garbagePercent = 5
+const garbagePercent = 10
 
 func main() {
 	if os.Getenv("GOGC") == "" {
