@@ -3,11 +3,13 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,8 +39,14 @@ func (e *test) form(name string) {
 			return err
 		}
 		status := life.Read(set)
-		if len(pods.Items) != inject.Replicas(set) || set.Status.ObservedGeneration < set.Generation || status.Restart != nil {
-			return fmt.Errorf("it has %d pods and %d replicas, and restarts: %v", len(pods.Items), inject.Replicas(set), status.Restart)
+		if !inject.CountsReplicas(set) || set.Status.ObservedGeneration < set.Generation || status.Restart != nil {
+			return fmt.Errorf("it is not settled, and restarts: %v", status.Restart)
+		}
+		current := slices.DeleteFunc(slices.Clone(pods.Items), func(p corev1.Pod) bool {
+			return p.DeletionTimestamp != nil || p.Labels[appsv1.ControllerRevisionHashLabelKey] != set.Status.UpdateRevision
+		})
+		if len(pods.Items) != inject.Replicas(set) || len(current) != len(pods.Items) {
+			return fmt.Errorf("it has %d pods, %d of the latest template, and %d replicas", len(pods.Items), len(current), inject.Replicas(set))
 		}
 		status.Phase, status.Generation = life.PhaseFormed, &life.Generation{
 			Revision: set.Status.UpdateRevision, Formed: time.Now().Add(-time.Hour), Leader: name + "-0", Proof: life.ProofAnswers, Members: map[string]life.Member{},
