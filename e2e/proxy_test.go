@@ -3,10 +3,12 @@ package e2e
 import (
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/h2o-webhook/h2o-webhook/e2e/harness"
 	"github.com/h2o-webhook/h2o-webhook/webhook/life"
 )
 
@@ -71,21 +73,21 @@ func TestStatusFollowsOverALostConnection(t *testing.T) {
 	e.kubectl(managed, "apply", "-f", "-")
 	e.phase("demo", life.PhasePending)
 	w := newWire(t, strings.TrimPrefix(cluster.Config.Host, "https://"))
-	cmd, out, problems := e.command("status", "-w", "--server", "https://"+w.listener.Addr().String())
-	said := &lines{Buffer: out}
+	cmd, _, problems := e.command("status", "-w", "--server", "https://"+w.listener.Addr().String())
+	said := &harness.Output{}
 	cmd.Stdout = said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	e.eventually("the first row", said.has("Pending"))
+	e.eventually("the first row", said.Has("Pending"))
 	if w.cut() == 0 {
 		t.Fatal("there was no connection to cut")
 	}
 	e.kubectl("", "scale", "statefulset", "demo", "--replicas=0")
-	e.eventually("a row of what changed meanwhile", said.has("Stopped"))
+	e.eventually("a row of what changed meanwhile", said.Has("Stopped"))
 	e.kubectl("", "delete", "statefulset", "demo")
-	e.eventually("a row of its end", said.has("it was deleted"))
-	if err := cmd.Process.Signal(interrupt); err != nil {
+	e.eventually("a row of its end", said.Has("it was deleted"))
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
 	if code := e.code(cmd.Wait()); code != 0 || strings.Contains(problems.String(), ".go:") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/h2o-webhook/h2o-webhook/cmd/kubectl-h2o/report"
+	"github.com/h2o-webhook/h2o-webhook/e2e/harness"
 	"github.com/h2o-webhook/h2o-webhook/webhook/inject"
 	"github.com/h2o-webhook/h2o-webhook/webhook/life"
 )
@@ -85,14 +87,14 @@ func TestStatus(t *testing.T) {
 		}
 	})
 	t.Run("following one until Ctrl-C", func(*testing.T) {
-		cmd, out, _ := e.command("status", "one", "-w", "-o", "json")
-		said := &lines{Buffer: out}
+		cmd, _, _ := e.command("status", "one", "-w", "-o", "json")
+		said := &harness.Output{}
 		cmd.Stdout = said
 		if err := cmd.Start(); err != nil {
 			e.Fatal(err)
 		}
-		e.eventually("how it is", said.has(`"kind": "ClusterStatus"`))
-		if err := cmd.Process.Signal(interrupt); err != nil {
+		e.eventually("how it is", said.Has(`"kind": "ClusterStatus"`))
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
 			e.Fatal(err)
 		}
 		if code := e.code(cmd.Wait()); code != 1 {
@@ -154,28 +156,28 @@ func TestStatusFormed(t *testing.T) {
 	defer e.install(url)
 	e.write("demo", life.Status{Phase: life.PhaseForming, Message: "0 of 3 nodes run"})
 
-	rows, rowsOut, _ := e.command("status", "-w")
-	steps, stepsOut, stepsProblems := e.command("status", "demo", "-w")
-	rowsText, stepsText := &lines{Buffer: rowsOut}, &lines{Buffer: stepsOut}
+	rows, _, _ := e.command("status", "-w")
+	steps, _, stepsProblems := e.command("status", "demo", "-w")
+	rowsText, stepsText := &harness.Output{}, &harness.Output{}
 	rows.Stdout, steps.Stdout = rowsText, stepsText
 	for _, cmd := range []*exec.Cmd{rows, steps} {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	e.eventually("the first row", rowsText.has("Forming"))
-	e.eventually("the first step", stepsText.has("0/3 running"))
+	e.eventually("the first row", rowsText.Has("Forming"))
+	e.eventually("the first step", stepsText.Has("0/3 running"))
 	e.runPods("demo")
-	e.eventually("a step for each pod", stepsText.has("3/3 running"))
+	e.eventually("a step for each pod", stepsText.Has("3/3 running"))
 	e.write("demo", e.formedStatus("demo"))
 	if code := e.code(steps.Wait()); code != 0 {
-		t.Errorf("want exit code 0 of the one that follows, got %d, %s%s", code, stepsText.text(), stepsProblems)
+		t.Errorf("want exit code 0 of the one that follows, got %d, %s%s", code, stepsText.String(), stepsProblems)
 	}
-	if !strings.Contains(stepsText.text(), "Formed 3/3 running a cluster of 3, led by demo-1") {
-		t.Errorf("want the formation, got\n%s", stepsText.text())
+	if !strings.Contains(stepsText.String(), "Formed 3/3 running a cluster of 3, led by demo-1") {
+		t.Errorf("want the formation, got\n%s", stepsText.String())
 	}
-	e.eventually("a row of the formation", rowsText.has("3/3"))
-	if err := rows.Process.Signal(interrupt); err != nil {
+	e.eventually("a row of the formation", rowsText.Has("3/3"))
+	if err := rows.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
 	if code := e.code(rows.Wait()); code != 0 {

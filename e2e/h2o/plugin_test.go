@@ -3,7 +3,6 @@
 package h2o
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,31 +12,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/h2o-webhook/h2o-webhook/cmd/kubectl-h2o/report"
 	"github.com/h2o-webhook/h2o-webhook/e2e/h2otest"
+	"github.com/h2o-webhook/h2o-webhook/e2e/harness"
 )
-
-// output is what a running command has printed.
-type output struct {
-	lock sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(text []byte) (int, error) {
-	o.lock.Lock()
-	defer o.lock.Unlock()
-	return o.text.Write(text)
-}
-
-func (o *output) String() string {
-	o.lock.Lock()
-	defer o.lock.Unlock()
-	return o.text.String()
-}
 
 // plugin builds kubectl-h2o.
 func plugin(t *testing.T) string {
@@ -69,16 +50,16 @@ func TestPlugin(t *testing.T) {
 	first := wantNodes(t, h2o)
 
 	forward := h2o("forward", "demo", "--port", "0")
-	said := &output{}
+	said := &harness.Output{}
 	forward.Stdout, forward.Stderr = said, said
 	if err := forward.Start(); err != nil {
 		t.Fatal(err)
 	}
-	e.Eventually("who leads", h2otest.FormLimit, says(said, "connections go to pod "+first))
+	e.Eventually("who leads", h2otest.FormLimit, said.Has("connections go to pod "+first))
 	url := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(said.String())
 	e.Eventually("the cluster answers", h2otest.FormLimit, answers(url))
 	e.Kubectl("delete", "pod", first)
-	e.Eventually("that nobody leads", h2otest.FormLimit, says(said, "there is no leader, connections wait for one"))
+	e.Eventually("that nobody leads", h2otest.FormLimit, said.Has("there is no leader, connections wait for one"))
 	held := time.Now()
 	if err := answers(url)(t.Context()); err != nil {
 		t.Logf("a connection that waited: %v", err)
@@ -121,15 +102,6 @@ func wantNodes(t *testing.T, h2o func(...string) *exec.Cmd) string {
 	people, err := h2o("status", "demo").Output()
 	t.Logf("status says (%v):\n%s", err, people)
 	return status.Leader
-}
-
-func says(out *output, part string) func(context.Context) error {
-	return func(context.Context) error {
-		if text := out.String(); !strings.Contains(text, part) {
-			return fmt.Errorf("want %q, said is\n%s", part, text)
-		}
-		return nil
-	}
 }
 
 // answers proves that a cloud of three answers at a URL.

@@ -1,7 +1,7 @@
 // Command standin is a stand-in for H2O where many clusters are needed at once:
 // it looks its peers up, forms clouds and answers probes as H2O does, and does
 // nothing else. It is for tests alone, and is itself compared with real H2O
-// (compare_test.go). What it leaves out: jobs and data, so its clouds are never
+// (TestStandin in e2e/h2o). What it leaves out: jobs and data, so its clouds are never
 // locked; clients; the check for another jar.
 //
 // It is configured as H2O is, by H2O_KUBERNETES_SERVICE_DNS, H2O_NODE_EXPECTED_COUNT,
