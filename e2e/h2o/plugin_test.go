@@ -47,6 +47,7 @@ func TestPlugin(t *testing.T) {
 		t.Fatalf("want the formation followed, got %v:\n%s", err, steps)
 	}
 	t.Logf("followed:\n%s", steps)
+	isCluster(e, "demo", 3, h2otest.PortProbe) // the kubelet calls the leader ready up to 5 s later, which status says
 	first := wantNodes(t, h2o)
 
 	forward := h2o("forward", "demo", "--port", "0")
@@ -67,6 +68,7 @@ func TestPlugin(t *testing.T) {
 	t.Logf("a connection while nobody led took %s", time.Since(held).Round(time.Millisecond))
 	e.Formed("demo", h2otest.FormLimit)
 	e.Eventually("the new cluster answers on the same port", h2otest.FormLimit, answers(url))
+	isCluster(e, "demo", 3, h2otest.PortProbe)
 	wantNodes(t, h2o)
 	if err := forward.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
